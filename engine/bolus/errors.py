@@ -1,0 +1,50 @@
+"""What can be wrong with a scan: a code, the file, what was seen, what was expected, how to mend it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+
+class Code(StrEnum):
+    """Every kind of refusal there is; scripts may rely on these names."""
+
+    CORRUPT = "E_CORRUPT"
+    SHAPE = "E_SHAPE"
+    DATA = "E_DATA"
+    TOO_FEW = "E_TOO_FEW"
+    META = "E_META"
+    GEOM = "E_GEOM"
+    BOMB = "E_BOMB"
+    AMBIGUOUS = "E_AMBIGUOUS"
+    PATH = "E_PATH"
+    PERM = "E_PERM"
+    SPACE = "E_SPACE"
+    LOCKED = "E_LOCKED"
+    DEVICE = "E_DEVICE"
+    MEMORY = "E_MEMORY"
+    WORKER_DIED = "E_WORKER_DIED"
+    TIMEOUT = "E_TIMEOUT"
+    RECIPE = "E_RECIPE"
+    AIF = "E_AIF"
+    IMPLAUSIBLE = "E_IMPLAUSIBLE"
+    INTERNAL = "E_INTERNAL"
+
+
+class BolusError(Exception):
+    """One refusal, in words for the person whose file it is; it survives pickling between processes."""
+
+    def __init__(self, code: Code, file: Path | str, seen: str, expected: str, mend: str) -> None:
+        super().__init__(code, str(file), seen, expected, mend)
+        self.code = Code(code)
+        self.file = str(file)
+        self.seen = seen
+        self.expected = expected
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.file}: {self.sentence()}"
+
+    def sentence(self) -> str:
+        """Seen, expected and mend as one line, without code and file."""
+        return f"saw {self.seen}; expected {self.expected}. {self.mend}"

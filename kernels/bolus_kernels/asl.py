@@ -1,0 +1,34 @@
+"""What every ASL kernel is told beside the curves: labelling, delays, relaxation times, slice delays."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from numpy.typing import NDArray
+
+Labeling = Literal["PCASL", "CASL", "PASL"]
+
+
+class AslProtocol(NamedTuple):
+    """The acquisition of one ASL series, for kernels; curves are (control - label)/M0 of tissue, one column a pair.
+
+    post_labeling_delay : (t,) float64, s (PASL: the inversion time TI). labeling_duration : (t,) float64, s
+    (PASL: the bolus duration TI1). labeling_efficiency : 1, background suppression included.
+    t1_blood, t1_tissue : s; t1_tissue : (n,) float32. partition_coefficient : ml/g.
+    slice_delay : (n,) float32, s, added to every delay of a voxel. tissue_relaxation : the label decays with
+    tissue T1 after arrival (else with that of blood).
+    """
+
+    labeling: Labeling
+    post_labeling_delay: NDArray[Any]
+    labeling_duration: NDArray[Any]
+    labeling_efficiency: float
+    t1_blood: float
+    t1_tissue: NDArray[Any]
+    partition_coefficient: float
+    slice_delay: NDArray[Any]
+    tissue_relaxation: bool = True
+
+    def rows(self, block: slice) -> AslProtocol:
+        """The same protocol for some of the voxels."""
+        return self._replace(t1_tissue=self.t1_tissue[block], slice_delay=self.slice_delay[block])

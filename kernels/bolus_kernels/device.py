@@ -1,0 +1,79 @@
+"""Where arrays live (cpu, cuda): the only file that knows CuPy; free memory, names, availability."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal
+
+Kind = Literal["cpu", "cuda"]
+
+
+class DeviceUnavailable(RuntimeError):
+    """A device was asked for by name and cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A machine that runs kernels: `cpu` with so many threads, or one `cuda` device."""
+
+    kind: Kind
+    name: str
+    threads: int = 1
+
+
+def cpu(threads: int = 1) -> Device:
+    """The processor, over `threads` blocks of voxels at a time."""
+    return Device("cpu", "cpu", max(1, threads))
+
+
+def select(kind: str, threads: int = 1) -> Device:
+    """The device named `auto`, `cpu` or `cuda`; `auto` takes a usable GPU where there is one.
+
+    Raises DeviceUnavailable for `cuda` without a usable GPU, ValueError for another name.
+    """
+    if kind == "cpu":
+        return cpu(threads)
+    if kind not in ("auto", "cuda"):
+        raise ValueError(f"no device is called {kind!r}: expected auto, cpu or cuda")
+    reason = why_no_cuda()
+    if reason is None:
+        return Device("cuda", cuda_name())
+    if kind == "cuda":
+        raise DeviceUnavailable(reason)
+    return cpu(threads)
+
+
+def why_no_cuda() -> str | None:
+    """Why no GPU can be used here, in one sentence; None when one can."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed: pip install 'bolus[cuda13]' (or cuda12, by the driver)"
+    try:
+        count = int(_cupy().cuda.runtime.getDeviceCount())
+    except Exception as error:  # CuPy raises its own types, which exist only where CuPy does
+        return f"no CUDA driver answers ({error})"
+    return None if count else "the CUDA driver sees no device"
+
+
+def cuda_name() -> str:
+    """The name of the current GPU, as its driver gives it."""
+    properties = _cupy().cuda.runtime.getDeviceProperties(0)
+    return str(properties["name"].decode())
+
+
+def free_memory(device: Device) -> int:
+    """Bytes that a computation on `device` may still take."""
+    if device.kind == "cuda":
+        return int(_cupy().cuda.runtime.memGetInfo()[0])
+    return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+
+
+def processors() -> int:
+    """How many processors this process may use (a batch system often grants fewer than there are)."""
+    return len(os.sched_getaffinity(0))
+
+
+def _cupy() -> Any:
+    return import_module("cupy")

@@ -1,0 +1,26 @@
+"""The state of a voxel: 0 is good, everything else says why its maps are NaN."""
+
+from enum import IntEnum
+
+
+class State(IntEnum):
+    """Why a voxel has no value; a failed voxel is a value, never a zero."""
+
+    GOOD = 0
+    NOT_FINITE = 1
+    MISSING_SAMPLE = 2
+    NO_BASELINE = 3
+    NO_SIGNAL = 4
+    NO_SOLUTION = 5
+    NO_CALIBRATION = 6
+
+
+MEANINGS: dict[State, str] = {
+    State.GOOD: "good",
+    State.NOT_FINITE: "the series holds NaN or infinity here",
+    State.MISSING_SAMPLE: "a sample is zero, negative or saturated, so its logarithm does not exist",
+    State.NO_BASELINE: "the baseline before the bolus is zero or negative",
+    State.NO_SIGNAL: "every sample has the same value",
+    State.NO_SOLUTION: "no solution of the model with a positive flow",
+    State.NO_CALIBRATION: "the calibration image (M0) is zero, negative or not finite here",
+}
