@@ -15,8 +15,9 @@ class AslProtocol(NamedTuple):
     post_labeling_delay : (t,) float64, s (PASL: the inversion time TI). labeling_duration : (t,) float64, s
     (PASL: the bolus duration TI1). labeling_efficiency : 1, background suppression included.
     t1_blood, t1_tissue : s; t1_tissue : (n,) float32. partition_coefficient : ml/g.
-    slice_delay : (n,) float32, s, added to every delay of a voxel. tissue_relaxation : the label decays with
-    tissue T1 after arrival (else with that of blood).
+    slice_delay : (n,) float32, s, added to every delay of a voxel. noise_variance : 1 (squares of fractions
+    of M0), how one pair scatters about the mean of its delay, pooled over the scan. tissue_relaxation : the
+    label decays with tissue T1 after arrival (else with that of blood).
     """
 
     labeling: Labeling
@@ -27,6 +28,7 @@ class AslProtocol(NamedTuple):
     t1_tissue: NDArray[Any]
     partition_coefficient: float
     slice_delay: NDArray[Any]
+    noise_variance: float
     tissue_relaxation: bool = True
 
     def rows(self, block: slice) -> AslProtocol:

@@ -1,0 +1,100 @@
+"""DSC signal to relaxation: the voxels of a mask, from the stored dtype to delta R2*, with a state for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.jit import inlined, kernel
+from bolus_kernels.scalar import log
+from bolus_kernels.state import State
+
+TILE = 64
+ZERO, TINY, HUGE, NAN = np.float32(0), np.float32(1e-30), np.float32(3e38), np.float32(np.nan)
+GOOD, NOT_FINITE, MISSING_SAMPLE = int(State.GOOD), int(State.NOT_FINITE), int(State.MISSING_SAMPLE)
+NO_BASELINE, NO_SIGNAL = int(State.NO_BASELINE), int(State.NO_SIGNAL)
+
+
+def relaxation(
+    series: NDArray[Any],
+    rows: NDArray[np.int64],
+    slope: float,
+    inter: float,
+    baseline: tuple[int, int],
+    echo_time: float,
+    saturation: float = np.inf,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """dR2*(t) = -ln(S(t)/S0)/TE for chosen voxels, S0 the mean over the baseline volumes.
+
+    series : (t, N) in its stored dtype, S = slope * stored + inter. rows : (n,) positions in N.
+    baseline : (first, stop) volumes. echo_time : s. saturation : stored values at or above it are missing.
+    Gives values : (n, t) float32, 1/s, Fortran order, NaN where state : (n,) uint8 is not good.
+    Raises ValueError for an empty baseline or an echo time that is not positive.
+    Source: Rosen et al., Magn Reson Med 14:249 (1990), eq. 4; the ratio is taken before the logarithm.
+    """
+    first, stop = baseline
+    if not 0 <= first < stop <= series.shape[0]:
+        raise ValueError(f"the baseline {baseline} does not lie inside {series.shape[0]} volumes")
+    if not echo_time > 0:
+        raise ValueError(f"the echo time must be positive: {echo_time}")
+    values = np.empty((series.shape[0], rows.size), np.float32)
+    state = np.empty(rows.size, np.uint8)
+    _relaxation(
+        series, np.ascontiguousarray(rows, np.int64), np.float32(slope), np.float32(inter), first, stop,
+        np.float32(-1.0 / echo_time), np.float32(saturation), values, state,
+    )  # fmt: skip
+    return values.T, state
+
+
+@kernel
+def _relaxation(
+    series: Any, rows: Any, slope: Any, inter: Any, first: int, stop: int, scale: Any, saturation: Any,
+    values: Any, state: Any,
+) -> None:  # fmt: skip
+    times, n = values.shape
+    tile = np.empty((times, TILE), np.float32)
+    low, high = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    base, total, gain = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    for begin in range(0, n, TILE):
+        width = min(TILE, n - begin)
+        for t in range(times):
+            frame, row = series[t], tile[t]
+            for v in range(width):
+                row[v] = np.float32(frame[rows[begin + v]])
+        low[:], high[:], base[:], total[:] = HUGE, -HUGE, ZERO, ZERO
+        for t in range(times):
+            for v in range(TILE):
+                x = tile[t, v]
+                low[v] = x if x < low[v] else low[v]
+                high[v] = x if x > high[v] else high[v]
+                total[v] += x  # carries a NaN or an infinity, which comparisons do not
+        for t in range(first, stop):
+            for v in range(TILE):
+                base[v] += tile[t, v]
+        for v in range(width):
+            mean = slope * (base[v] / np.float32(stop - first)) + inter
+            lowest = slope * (low[v] if slope > ZERO else high[v]) + inter
+            finite = abs(total[v]) <= HUGE
+            state[begin + v] = _judge(finite, low[v] == high[v], mean, lowest, high[v] >= saturation)
+            base[v] = np.float32(1) / mean
+            gain[v] = scale if state[begin + v] == GOOD else NAN  # the logarithm of a NaN's bits is finite
+        for t in range(times):
+            for v in range(TILE):
+                tile[t, v] = gain[v] * log((slope * tile[t, v] + inter) * base[v])
+        for t in range(times):
+            values[t, begin : begin + width] = tile[t, :width]
+
+
+@inlined
+def _judge(finite: bool, constant: bool, mean: Any, lowest: Any, saturated: bool) -> int:
+    if not finite:
+        return NOT_FINITE
+    if constant:
+        return NO_SIGNAL
+    if not mean > TINY:
+        return NO_BASELINE
+    if not lowest > TINY or saturated:
+        return MISSING_SAMPLE
+    return GOOD

@@ -1,0 +1,230 @@
+"""Deconvolution of DSC curves by the circulant SVD: cSVD with one threshold, oSVD with one per voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.device import Device
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.jit import kernel
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
+from bolus_kernels.state import State
+
+TILE = 64
+NEVER_KEPT = 1e-6
+"""Singular values below this share of the largest are rounding, not signal."""
+ZERO, TWO, LOWEST = np.float32(0), np.float32(2), np.float32(-3e38)
+NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
+WU = "Wu et al., Magn Reson Med 50:164 (2003)"
+MAPS = {"cbf": "ml/100g/min", "mtt": "s", "tmax": "s"}
+
+
+class Spectrum(NamedTuple):
+    """The SVD of the zero-padded block-circulant matrix, which the Fourier basis diagonalises.
+
+    Conjugate pairs in falling order of singular value. size : (k,) float64, s/s = dt |A_k|.
+    analysis : (2k, t) float64, curve -> coefficients; synthesis : (L, 2k) float64, coefficients -> residue;
+    rows and columns 2i and 2i + 1 are cosine and sine of pair i. L = 2t.
+    """
+
+    size: NDArray[np.float64]
+    analysis: NDArray[np.float64]
+    synthesis: NDArray[np.float64]
+
+
+def spectrum(protocol: DscProtocol) -> Spectrum:
+    """Diagonalise D_ij = dt a_((i-j) mod L) of Wu 2003, eq. 8-9, for one arterial input of t samples.
+
+    Raises ValueError for an arterial input that is all zero or not finite.
+    """
+    aif = np.asarray(protocol.aif, np.float64)
+    times, length = aif.size, 2 * aif.size
+    transfer = protocol.repetition_time * np.fft.rfft(aif, length)
+    size = np.abs(transfer)
+    if not (np.isfinite(size).all() and size.max() > 0):
+        raise ValueError("the arterial input function is zero or not finite")
+    order = np.argsort(-size, kind="stable")
+    order = order[size[order] > NEVER_KEPT * size.max()]
+    multiplicity = np.where((order == 0) | (order == length // 2), 1.0, 2.0)
+    angle = 2 * np.pi * order[:, None] / length
+    inverse = (multiplicity / length / transfer[order])[:, None] * np.exp(-1j * angle * np.arange(times))
+    analysis = np.stack([inverse.real, -inverse.imag], 1).reshape(-1, times)
+    waves = np.stack([np.cos(angle * np.arange(length)), np.sin(angle * np.arange(length))], 1)
+    return Spectrum(size[order], analysis, np.ascontiguousarray(waves.reshape(-1, length).T))
+
+
+@method(
+    "csvd",
+    contrast="dsc",
+    family="deconvolution",
+    maps=MAPS,
+    parameters={"threshold": (0.1, "1", 0.0, 1.0)},
+    paper=WU,
+    equation="CBF = 6000 (kappa/rho) max f, f = D+ C, D block-circulant (L = 2N), singular values >= threshold * max",
+)
+def csvd(
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, float], device: Device
+) -> VoxelMaps:
+    """Delay-insensitive deconvolution by block-circulant SVD with one threshold for all voxels.
+
+    curves : (n, t) float32, 1/s. Gives cbf : ml/100g/min, mtt : s, tmax : s (negative where tissue leads
+    the arterial input), each (n,) float32, and state : (n,) uint8. parameters: threshold, share of the
+    largest singular value. Raises ValueError for an unusable arterial input. Source: Wu 2003, eq. 8-10.
+    """
+    basis = spectrum(protocol)
+    kept = np.repeat(basis.size >= parameters["threshold"] * basis.size[0], 2)
+    inverse = np.asarray(basis.synthesis[:, kept] @ basis.analysis[kept], np.float32, order="C")
+    maps = empty_maps(METHODS["csvd"], curves.shape[0])
+    _csvd(_time_major(curves), inverse, maps["cbf"], maps["tmax"], maps["state"])
+    return _finish(maps, protocol)
+
+
+@method(
+    "osvd",
+    contrast="dsc",
+    family="deconvolution",
+    maps=MAPS,
+    parameters={"oscillation_index": (0.035, "1", 0.001, 1.0)},
+    paper=WU,
+    equation="as csvd, with the most singular pairs for which OI = sum |f_k - 2 f_k-1 + f_k-2| / (L max f) <= limit",
+)
+def osvd(
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, float], device: Device
+) -> VoxelMaps:
+    """Block-circulant deconvolution that keeps, per voxel, as many singular pairs as the oscillation allows.
+
+    curves : (n, t) float32, 1/s. Gives cbf : ml/100g/min, mtt : s, tmax : s (negative where tissue leads
+    the arterial input), each (n,) float32, and state : (n,) uint8. Every truncation is tried, because the
+    oscillation index is not monotone in it. parameters: oscillation_index, the limit. Raises ValueError for
+    an unusable arterial input. Source: Wu 2003, eq. 8-11.
+    """
+    basis = spectrum(protocol)
+    maps = empty_maps(METHODS["osvd"], curves.shape[0])
+    waves = np.asarray(basis.synthesis, np.float32, order="C")
+    limit = np.float32(parameters["oscillation_index"] * basis.synthesis.shape[0])
+    _osvd(_time_major(curves), basis.analysis, waves, limit, maps["cbf"], maps["tmax"], maps["state"])
+    return _finish(maps, protocol)
+
+
+def _time_major(curves: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(curves.T, np.float32)
+
+
+def _finish(maps: VoxelMaps, protocol: DscProtocol) -> VoxelMaps:
+    """Turn max f into CBF, its position into Tmax, and CBV / CBF into MTT (the central volume theorem)."""
+    if protocol.blood_volume is None:
+        raise ValueError("the blood volume must be known before the mean transit time is")
+    times = protocol.aif.size
+    position = maps["tmax"]
+    position -= np.where(position >= times, np.float32(2 * times), ZERO)
+    maps["tmax"] = position * np.float32(protocol.repetition_time)
+    maps["cbf"] *= np.float32(6000.0 * protocol.density_factor)
+    maps["mtt"] = np.float32(60) * protocol.blood_volume / maps["cbf"]
+    return maps
+
+
+@kernel
+def _gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
+    """Copy `width` curves into a tile; a curve that is not finite becomes zero, as do the columns left over."""
+    tile[:] = 0
+    finite[:] = True
+    for t in range(curves.shape[0]):
+        for v in range(width):
+            finite[v] &= abs(curves[t, begin + v]) <= np.float32(3e38)
+    for t in range(curves.shape[0]):
+        for v in range(width):
+            tile[t, v] = curves[t, begin + v] if finite[v] else ZERO
+
+
+@kernel
+def _peak(residue: Any, begin: int, width: int, finite: Any, top: Any, at: Any, state: Any) -> None:
+    """The largest value of each residue of a tile and where it stands."""
+    best, position = np.full(TILE, LOWEST), np.zeros(TILE, np.float32)
+    for j in range(residue.shape[0]):
+        index = np.float32(j)
+        for v in range(TILE):
+            higher = residue[j, v] > best[v]
+            best[v] = residue[j, v] if higher else best[v]
+            position[v] = index if higher else position[v]
+    for v in range(width):
+        if not finite[v]:
+            state[begin + v] = NOT_FINITE
+        elif not best[v] > ZERO:
+            state[begin + v] = NO_SOLUTION
+        else:
+            top[begin + v], at[begin + v] = best[v], position[v]
+
+
+@kernel
+def _csvd(curves: Any, inverse: Any, top: Any, at: Any, state: Any) -> None:
+    times, n = curves.shape
+    tile, residue = np.empty((times, TILE), np.float32), np.empty((2 * times, TILE), np.float32)
+    finite = np.empty(TILE, np.bool_)
+    for begin in range(0, n, TILE):
+        width = min(TILE, n - begin)
+        _gather(curves, begin, width, tile, finite)
+        np.dot(inverse, tile, residue)
+        _peak(residue, begin, width, finite, top, at, state)
+
+
+@kernel
+def _osvd(curves: Any, analysis: Any, waves: Any, limit: Any, top: Any, at: Any, state: Any) -> None:
+    times, n = curves.shape
+    tile, exact = np.empty((times, TILE), np.float64), np.empty((analysis.shape[0], TILE), np.float64)
+    finite, kept = np.empty(TILE, np.bool_), np.empty(TILE, np.int64)
+    residue = np.empty((2 * times, TILE), np.float32)
+    for begin in range(0, n, TILE):
+        width = min(TILE, n - begin)
+        _gather(curves, begin, width, tile, finite)
+        np.dot(analysis, tile, exact)
+        coefficients = exact.astype(np.float32)
+        _most_pairs(coefficients, waves, limit, residue, kept)
+        for i in range(coefficients.shape[0]):
+            for v in range(TILE):
+                coefficients[i, v] = coefficients[i, v] if i < 2 * kept[v] else ZERO
+        np.dot(waves, coefficients, residue)
+        _peak(residue, begin, width, finite, top, at, state)
+
+
+@kernel
+def _most_pairs(coefficients: Any, waves: Any, limit: Any, residue: Any, kept: Any) -> None:
+    """Add conjugate pairs one at a time; note the last number of them that still obeyed the limit.
+
+    Four samples a step and TILE voxels a row: the sums stay in registers, and each wave is read once a tile.
+    """
+    length = waves.shape[0]
+    rough, top = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    residue[:] = 0
+    kept[:] = 0
+    for pair in range(coefficients.shape[0] // 2):
+        a, b = coefficients[2 * pair], coefficients[2 * pair + 1]
+        rough[:], top[:] = ZERO, LOWEST
+        c = waves[:, 2 * pair]
+        s = waves[:, 2 * pair + 1]
+        first = 2 + (length - 2) % 4
+        for j in range(first):
+            for v in range(TILE):
+                residue[j, v] += c[j] * a[v] + s[j] * b[v]
+                top[v] = max(top[v], residue[j, v])
+                if j >= 2:
+                    rough[v] += abs(residue[j, v] - TWO * residue[j - 1, v] + residue[j - 2, v])
+        for j in range(first, length, 4):
+            c0, c1, c2, c3 = c[j], c[j + 1], c[j + 2], c[j + 3]
+            s0, s1, s2, s3 = s[j], s[j + 1], s[j + 2], s[j + 3]
+            for v in range(TILE):
+                f2, f1 = residue[j - 2, v], residue[j - 1, v]
+                x0 = residue[j, v] + c0 * a[v] + s0 * b[v]
+                x1 = residue[j + 1, v] + c1 * a[v] + s1 * b[v]
+                x2 = residue[j + 2, v] + c2 * a[v] + s2 * b[v]
+                x3 = residue[j + 3, v] + c3 * a[v] + s3 * b[v]
+                residue[j, v], residue[j + 1, v], residue[j + 2, v], residue[j + 3, v] = x0, x1, x2, x3
+                top[v] = max(top[v], max(max(x0, x1), max(x2, x3)))
+                rough[v] += abs(x0 - TWO * f1 + f2) + abs(x1 - TWO * x0 + f1)
+                rough[v] += abs(x2 - TWO * x1 + x0) + abs(x3 - TWO * x2 + x1)
+        for v in range(TILE):
+            if top[v] > ZERO and rough[v] <= limit * top[v]:
+                kept[v] = pair + 1
