@@ -77,13 +77,17 @@ class Grid:
 
 @dataclass(frozen=True)
 class Volume:
-    """One image in its stored dtype, (x, y, z) or (x, y, z, t), Fortran order; value = slope * stored + inter."""
+    """One image in its stored dtype, (x, y, z) or (x, y, z, t), Fortran order; value = slope * stored + inter.
+
+    `time_step` is the header's time between volumes (s), None where the header does not say it with a unit.
+    """
 
     data: Array
     slope: float
     inter: float
     grid: Grid
     path: Path
+    time_step: float | None = None
 
     def scaled(self) -> Array:
         """The values as float32, in Fortran order; for one volume at a time, a series stays as it is stored."""

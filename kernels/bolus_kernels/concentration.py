@@ -39,6 +39,8 @@ def relaxation(
         raise ValueError(f"the baseline {baseline} does not lie inside {series.shape[0]} volumes")
     if not echo_time > 0:
         raise ValueError(f"the echo time must be positive: {echo_time}")
+    series = series.view()
+    series.flags.writeable = False  # one compiled kernel, whether or not the caller's array may be written
     values = np.empty((series.shape[0], rows.size), np.float32)
     state = np.empty(rows.size, np.uint8)
     _relaxation(

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from bolus_kernels.asl import AslProtocol
 from bolus_kernels.device import Device
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import finite_kernel, kernel
 from bolus_kernels.kinetics import pasl_shape, pcasl_shape
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
 
-COARSE, FINE, LEVELS = 64, 32, 6
+COARSE, FINE, LEVELS = 48, 24, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
 NEGLIGIBLE = np.float32(18.0)
 """Nodes whose log posterior is this far below the best (1.5e-8) carry no mass."""
@@ -27,6 +27,7 @@ FINEST = np.float32(2e-5)
 TYPICAL_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5)
 ZERO, ONE, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.125)
 LOWEST = np.float32(-3e38)
+RAMP = np.arange(COARSE, dtype=np.float32)
 NOT_FINITE = int(State.NOT_FINITE)
 
 
@@ -153,7 +154,7 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     return within
 
 
-@kernel
+@finite_kernel
 def voxel_posterior(
     mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any, response: Any, work: Any, result: Any
 ) -> None:
@@ -175,11 +176,10 @@ def voxel_posterior(
         flow = result[0]
         if level > 0 and (resolved(nodes, work) or step < FINEST):
             break
-        low, high = window(low, step, nodes, prior.arrival_most, freedom, floor, work)
-        nodes = FINE
+        low, high, nodes = window(low, step, nodes, prior.arrival_most, freedom, floor, work)
 
 
-@kernel
+@finite_kernel
 def score_nodes(
     mean: Any, within: Any, relaxation: Any, slice_delay: Any, labels: Any, prior: Any, low: Any, step: Any, nodes: int,
     response: Any, work: Any,
@@ -192,7 +192,7 @@ def score_nodes(
     difference = labels.rate_blood - relaxation
     measured = ZERO
     for j in range(nodes):
-        arrival = low + step * np.float32(j)
+        arrival = low + step * RAMP[j]
         score[j] = exp(arrival * relaxation)
         flow[j] = labels.gain * exp(-arrival * labels.rate_blood) / relaxation
         power[j], product[j], misfit[j] = prior.flow_weight, ZERO, ZERO
@@ -203,15 +203,18 @@ def score_nodes(
         fade, fade_stop = exp(-time * relaxation), exp((duration - time) * relaxation)
         row = response[i]
         if labels.pulsed:
+            fade *= labels.gain
             for j in range(nodes):
-                row[j] = labels.gain * fade * pasl_shape(time, low + step * np.float32(j), duration, difference)
+                g = fade * pasl_shape(time, low + step * RAMP[j], duration, difference)
+                row[j] = g
+                power[j] += pairs * g * g
+                product[j] += weighted * g
         else:
             for j in range(nodes):
-                shape = pcasl_shape(time, low + step * np.float32(j), duration, score[j], fade, fade_stop)
-                row[j] = flow[j] * shape
-        for j in range(nodes):
-            power[j] += pairs * row[j] * row[j]
-            product[j] += weighted * row[j]
+                g = flow[j] * pcasl_shape(time, low + step * RAMP[j], duration, score[j], fade, fade_stop)
+                row[j] = g
+                power[j] += pairs * g * g
+                product[j] += weighted * g
     for j in range(nodes):
         flow[j] = product[j] / power[j]
     for i in range(labels.time.size):
@@ -224,12 +227,12 @@ def score_nodes(
     for j in range(nodes):
         misfit[j] += floor + prior.flow_weight * flow[j] * flow[j]
         variance[j] = misfit[j] / ((freedom - np.float32(2)) * power[j])
-        away = low + step * np.float32(j) - prior.arrival
+        away = low + step * RAMP[j] - prior.arrival
         score[j] = -HALF * (log(power[j]) + freedom * log(misfit[j]) + prior.arrival_precision * away * away)
     return freedom, floor
 
 
-@kernel
+@finite_kernel
 def integrate(low: Any, step: Any, nodes: int, work: Any, result: Any) -> None:
     """Mean and SD of flow and arrival under the nodes' weights, which stay in `work` (row 3)."""
     score, flow, variance, weight = work[0], work[1], work[2], work[3]
@@ -245,16 +248,16 @@ def integrate(low: Any, step: Any, nodes: int, work: Any, result: Any) -> None:
     for j in range(nodes):
         total += weight[j]
         f += weight[j] * flow[j]
-        a += weight[j] * np.float32(j)
+        a += weight[j] * RAMP[j]
     f, peak = f / total, a / total
     for j in range(nodes):
         ff += weight[j] * (variance[j] + (flow[j] - f) ** 2)
-        aa += weight[j] * (np.float32(j) - peak) ** 2
+        aa += weight[j] * (RAMP[j] - peak) ** 2
     result[0], result[1] = f, np.sqrt(ff / total)
     result[2], result[3] = low + step * peak, step * np.sqrt(aa / total)
 
 
-@kernel
+@finite_kernel
 def resolved(nodes: int, work: Any) -> bool:
     """Whether enough nodes share the mass for their sum to be the integral."""
     weight = work[3]
@@ -265,21 +268,26 @@ def resolved(nodes: int, work: Any) -> bool:
     return bool(total * total > RESOLVED * squares)
 
 
-@kernel
+@finite_kernel
 def window(low: Any, step: Any, nodes: int, most: Any, freedom: Any, floor: Any, work: Any) -> Any:
     """The arrivals that may still carry mass.
 
     A minimum of the misfit between two nodes is deeper than the nearer one by at most an eighth of the second
     difference, and never below the noise: every node gets that advantage before it is left out.
     """
-    score, misfit = work[0], work[5]
+    score, chance, misfit = work[0], work[4], work[5]
     best = LOWEST
     for j in range(nodes):
         best = max(best, score[j])
-    first, last = nodes, -1
-    for j in range(nodes):
-        before, after = misfit[max(j - 1, 0)], misfit[min(j + 1, nodes - 1)]
-        deepest = max(floor, misfit[j] - EIGHTH * max(ZERO, before - misfit[j] + (after - misfit[j])))
-        if score[j] + HALF * freedom * log(misfit[j] / deepest) > best - NEGLIGIBLE:
-            first, last = min(first, j), max(last, j)
-    return max(ZERO, low + step * np.float32(first - 1)), min(most, low + step * np.float32(last + 1))
+    for j in range(1, nodes - 1):
+        bend = max(ZERO, misfit[j - 1] - misfit[j] + (misfit[j + 1] - misfit[j]))
+        deepest = max(floor, misfit[j] - EIGHTH * bend)
+        chance[j] = score[j] + HALF * freedom * log(misfit[j] / deepest)
+    chance[0], chance[nodes - 1] = score[0], score[nodes - 1]
+    first, last, least = 0, nodes - 1, best - NEGLIGIBLE
+    while chance[first] < least:
+        first += 1
+    while chance[last] < least:
+        last -= 1
+    enough = COARSE if last - first > nodes // 2 else FINE
+    return max(ZERO, low + step * RAMP[first] - step), min(most, low + step * RAMP[last] + step), enough

@@ -1,0 +1,111 @@
+"""The arterial input function: found by clustering, taken from a mask, or read from a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus.errors import BolusError, Code
+from bolus.series import AIF, GivenAIF
+
+CLUSTERS, ROUNDS = 5, 100
+HIGHEST_SHARE, FEWEST_CANDIDATES, ROUGHEST_SHARE = 0.03, 30, 0.25
+MEND = "Give one: *_aif.tsv or *_label-AIF_mask.nii.gz in a --derivatives folder."
+
+
+def by_clustering(curves: NDArray[Any], time: NDArray[Any], file: str) -> AIF:
+    """Voxels whose curves are high, smooth, early and narrow, by clustering twice; their mean is the input.
+
+    curves : (n, t) float32, 1/s, NaN rows are passed over. time : (t,) s. The highest 3 % of the peaks are
+    candidates; the roughest quarter is dropped; curves of unit area are put into 5 clusters, the one of lowest
+    first moment is kept and clustered once more. Starting from fixed quantiles, it gives the same voxels each
+    time. Raises BolusError E_AIF when too few candidates have a bolus.
+    Source: Mouridsen et al., Magn Reson Med 55:524 (2006).
+    """
+    usable = np.flatnonzero(np.isfinite(curves).all(1))
+    usable = usable[curves[usable].sum(1) > 0]
+    if usable.size < FEWEST_CANDIDATES:
+        raise _refusal(file, f"{usable.size} voxels with a bolus", f"at least {FEWEST_CANDIDATES}")
+    heights = curves[usable].max(1)
+    count = max(FEWEST_CANDIDATES, int(HIGHEST_SHARE * usable.size))
+    chosen = usable[np.argsort(-heights, kind="stable")[:count]]
+    for _ in range(2):
+        shapes = np.asarray(curves[chosen], np.float64)
+        shapes /= shapes.sum(1, keepdims=True)
+        if chosen.size > 4 * CLUSTERS:
+            rough = (np.diff(shapes, 2, axis=1) ** 2).sum(1) / (shapes**2).sum(1)
+            smooth = rough <= np.quantile(rough, 1 - ROUGHEST_SHARE)
+            chosen, shapes = chosen[smooth], shapes[smooth]
+        chosen = chosen[_earliest(shapes, time)]
+    return _from_voxels(curves, np.sort(chosen), time, "kmeans (Mouridsen 2006)", file)
+
+
+def from_mask(curves: NDArray[Any], inside: NDArray[np.bool_], time: NDArray[Any], file: str) -> AIF:
+    """The mean of the curves (n, t) that a mask (n,) marks; raises BolusError E_AIF when none can be used."""
+    chosen = np.flatnonzero(inside & np.isfinite(curves).all(1))
+    if chosen.size == 0:
+        raise _refusal(file, f"no usable curve under the AIF mask ({int(inside.sum())} voxels)", "at least one")
+    return _from_voxels(curves, chosen, time, "mask", file)
+
+
+def from_table(given: GivenAIF, time: NDArray[Any], baseline: tuple[int, int], echo_time: float) -> AIF:
+    """A given curve at the scan's times (t,) s, its signal turned into delta R2* with the scan's baseline.
+
+    Raises BolusError E_AIF when the table does not cover the scan, or its signal is not positive.
+    """
+    step = time[1] - time[0]
+    if given.time[0] > time[0] + step or given.time[-1] < time[-1] - step:
+        seen = f"times {given.time[0]:g} to {given.time[-1]:g} s"
+        raise _refusal(str(given.path), seen, f"the scan's {time[0]:g} to {time[-1]:g} s")
+    values = np.interp(time, given.time, given.values)
+    if given.column == "signal":
+        if not (values > 0).all():
+            raise _refusal(str(given.path), "a signal of zero or less", "a positive signal throughout")
+        values = -np.log(values / values[slice(*baseline)].mean()) / echo_time
+    return _described(values, np.empty(0, np.int64), time, f"table ({given.column})", str(given.path))
+
+
+def _earliest(shapes: NDArray[np.float64], time: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of the curves (n, t) of unit area fall into the cluster of lowest first moment."""
+    moment = shapes @ time
+    rank = np.argsort(np.argsort(moment, kind="stable"), kind="stable")
+    member = rank * CLUSTERS // moment.size
+    for _ in range(ROUNDS):
+        present = np.unique(member)
+        centres = np.stack([shapes[member == cluster].mean(0) for cluster in present])
+        distance = (centres**2).sum(1) - 2 * shapes @ centres.T
+        nearest = present[np.argmin(distance, axis=1)]
+        if np.array_equal(nearest, member):
+            break
+        member = nearest
+    present = np.unique(member)
+    first = present[int(np.argmin([moment[member == cluster].mean() for cluster in present]))]
+    return np.asarray(member == first)
+
+
+def _from_voxels(
+    curves: NDArray[Any], chosen: NDArray[Any], time: NDArray[Any], how: str, file: str
+) -> AIF:
+    return _described(np.asarray(curves[chosen], np.float64).mean(0), chosen, time, how, file)
+
+
+def _described(values: NDArray[Any], voxels: NDArray[Any], time: NDArray[Any], how: str, file: str) -> AIF:
+    area = float(np.trapezoid(values, time))
+    peak = float(values.max(initial=-np.inf))
+    if not (np.isfinite(values).all() and area > 0 and peak > 0):
+        raise _refusal(file, f"a curve with peak {peak:g} 1/s and area {area:g}", "a positive bolus")
+    above = time[values >= peak / 2]
+    quality = {
+        "Voxels": float(voxels.size),
+        "PeakHeight": peak,
+        "TimeToPeak": float(time[int(np.argmax(values))]),
+        "FullWidthHalfMaximum": float(above[-1] - above[0] + (time[1] - time[0])),
+        "FirstMoment": float(np.trapezoid(values * time, time) / area),
+    }
+    return AIF(np.asarray(time, np.float64), np.asarray(values, np.float64), voxels, how, quality)
+
+
+def _refusal(file: str, seen: str, expected: str) -> BolusError:
+    return BolusError(Code.AIF, file, seen, expected, MEND)

@@ -1,0 +1,60 @@
+"""The sentence: read a scan, prepare it, compute its maps, write them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.concentration import relaxation
+from bolus_kernels.device import Device, cpu
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.method import Contrast
+from bolus_kernels.shelf import shelf
+
+from bolus.compute import compute
+from bolus.prepare import prepare
+from bolus.read import read
+from bolus.recipe import Recipe
+from bolus.series import Outcome, Scan
+from bolus.write import write
+
+log = logging.getLogger("bolus")
+
+
+def process(scan: Scan, out: Path, recipe: Recipe, device: Device) -> Outcome:
+    """All maps of one scan, from its files to files below `out`; whole or not at all.
+
+    Raises BolusError with a code when the scan cannot be processed, OSError when `out` cannot be written.
+    """
+    started = time.perf_counter()
+    series = read(scan)
+    curves = prepare(series, recipe)
+    maps = compute(curves, recipe, device)
+    outcome = write(maps, out, recipe)
+    log.info("%s: %d voxels in %.2f s on %s", scan.key, outcome.voxels, time.perf_counter() - started, outcome.device)
+    return outcome
+
+
+def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
+    """Compile the kernels that a recipe needs, once, so that workers find them in the cache on disk."""
+    wanted = set(contrasts)
+    time = np.arange(12.0)
+    one = np.ones(1, np.float32)
+    bolus = np.exp(-((time - 5) ** 2))
+    dsc = DscProtocol(1.5, bolus, 1.0, bolus, one)
+    asl = AslProtocol("PCASL", np.ones(12), np.ones(12), 0.85, 1.65, one, 0.9, 0 * one, 1e-6)
+    if "dsc" in wanted:
+        series = np.asarray(1000 * np.exp(-0.03 * bolus), np.int16)[:, None]
+        relaxation(series, np.zeros(1, np.int64), 1.0, 0.0, (0, 2), 0.03)
+    for method in shelf().values():
+        chosen = method.family == "quantification" or any(
+            method.name in recipe[key] for key in ("dsc.deconvolution", "dsc.leakage")
+        )
+        if method.contrast in wanted and (chosen or method.name == "uncorrected"):
+            curve = np.asfortranarray(bolus[None], np.float32)
+            protocol = dsc if method.contrast == "dsc" else asl
+            method.function(curve, protocol, recipe.parameters(method), cpu())

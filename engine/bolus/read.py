@@ -1,0 +1,120 @@
+"""Files -> Series: images, metadata, tables, masks and maps of one scan; every bad file is found here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bolus import nifti
+from bolus.asl_fields import asl_fields
+from bolus.checks import check_map, check_mask, check_same_grid, check_series, header_doubts
+from bolus.dsc_fields import dsc_fields
+from bolus.errors import BolusError, Code
+from bolus.series import Scan, Series, Volume
+from bolus.sidecar import Sidecar
+from bolus.sidecar import load as load_sidecar
+from bolus.tables import read_aif, read_context
+
+LEAST_VOLUMES = 10
+log = logging.getLogger(__name__)
+
+
+def read(scan: Scan) -> Series:
+    """Everything that is known of a scan, validated; the series itself stays in its stored dtype.
+
+    Images are (x, y, z, t); given masks and maps (x, y, z) lie on their grid; times in s.
+    Raises BolusError; which code says what is wrong is in the contract.
+    """
+    sources: dict[str, str] = {}
+    if len(scan.images) > 1:
+        seen = f"{len(scan.images)} echoes: {', '.join(path.name for path in scan.images)}"
+        mend = "Leave one echo in the folder, the one with the echo time nearest to 30 ms."
+        expected = "one echo; multi-echo series are not processed yet"
+        raise BolusError(Code.META, scan.images[0], seen, expected, mend)
+    sidecar, hashes = load_sidecar(scan.sidecars, scan.images[0])
+    sources |= hashes
+    image = _series(scan, sources)
+    if scan.contrast == "dsc":
+        acquisition, warnings = dsc_fields(sidecar, image)
+        _check_dsc_volumes(image)
+        series = Series(scan, (image,), acquisition, {}, None, sources)
+    else:
+        series, warnings = _asl(scan, sidecar, image, sources)
+    warnings += check_series(image)
+    given = {}
+    for name, path in scan.derivatives.items():
+        if name != "aif":
+            given[name], doubts = _given(name, path, image, sources)
+            warnings += doubts
+    aif = None
+    if table := scan.derivatives.get("aif"):
+        aif, sources[str(table)] = read_aif(table)
+    log.info("read %s: %s %s, %d warnings", scan.key, image.data.shape, image.data.dtype, len(warnings))
+    return replace(series, given=given, aif=aif, warnings=tuple(warnings))
+
+
+def _series(scan: Scan, sources: dict[str, str]) -> Volume:
+    path = scan.images[0]
+    image, sources[str(path)] = nifti.load(path)
+    if image.data.ndim == 3 and scan.contrast == "dsc":
+        mend = "Give the whole series in one file, not one of its volumes."
+        raise BolusError(Code.SHAPE, path, f"one volume of {image.data.shape}", "a series (x, y, z, t)", mend)
+    if image.data.ndim == 3:  # a single deltam volume is a series of one
+        image = replace(image, data=image.data[..., np.newaxis])
+    return image
+
+
+def _check_dsc_volumes(image: Volume) -> None:
+    if (volumes := image.data.shape[3]) < LEAST_VOLUMES:
+        mend = "Check that the conversion kept every volume of the bolus."
+        raise BolusError(Code.TOO_FEW, image.path, f"{volumes} volumes", f"at least {LEAST_VOLUMES}", mend)
+
+
+def _asl(scan: Scan, sidecar: Sidecar, image: Volume, sources: dict[str, str]) -> tuple[Series, list[str]]:
+    if scan.context is None:
+        mend = "Write one: a line volume_type, then control, label, m0scan or deltam for each volume."
+        raise BolusError(Code.META, scan.images[0], "no *_aslcontext.tsv", "one beside the series", mend)
+    context, sources[str(scan.context)] = read_context(scan.context, image.data.shape[3])
+    m0, m0_sidecar = None, None
+    warnings: list[str] = []
+    if scan.m0:
+        m0_sidecar, hashes = load_sidecar(scan.m0_sidecars, scan.m0[0])
+        sources |= hashes
+        m0, warnings = _m0(scan.m0[0], image, sources)
+    acquisition, doubts = asl_fields(sidecar, context, image.grid.shape[2], m0, m0_sidecar)
+    return Series(scan, (image,), acquisition, {}, None, sources), doubts + warnings
+
+
+def _m0(path: Path, series: Volume, sources: dict[str, str]) -> tuple[Volume, list[str]]:
+    """The calibration image (x, y, z) float32, the mean of its volumes where there are several."""
+    image, sources[str(path)] = nifti.load(path)
+    doubts = check_same_grid(image, series) + header_doubts(image)
+    if image.data.ndim == 4:
+        total = np.zeros(image.grid.shape, order="F")
+        for index in range(image.data.shape[3]):
+            total += image.data[..., index]
+        values = image.slope * total / image.data.shape[3] + image.inter
+    else:
+        values = image.scaled()
+    if not (values[np.isfinite(values)] > 0).any():
+        mend = "Give the calibration scan itself, or another M0Type."
+        raise BolusError(Code.DATA, path, "no voxel above 0", "a calibration image", mend)
+    data = np.asfortranarray(values, np.float32)
+    return replace(image, data=data, slope=1.0, inter=0.0), doubts
+
+
+def _given(name: str, path: Path, series: Volume, sources: dict[str, str]) -> tuple[Volume, list[str]]:
+    """A mask or map (x, y, z) on the grid of the series."""
+    image, sources[str(path)] = nifti.load(path)
+    if image.data.ndim == 4:
+        seen = f"{image.data.shape[3]} volumes, {image.data.shape}"
+        raise BolusError(Code.SHAPE, path, seen, "one volume (x, y, z)", "Choose the volume that is meant.")
+    doubts = check_same_grid(image, series)
+    if name.endswith("_mask"):
+        check_mask(name, image)
+    else:
+        check_map(name, image)
+    return image, doubts

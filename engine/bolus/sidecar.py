@@ -1,0 +1,172 @@
+"""Sidecars: JSON files merged by inheritance, asked field by field with unit and range."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bolus.disk import read_text
+from bolus.entities import nearest
+from bolus.errors import BolusError, Code
+
+
+@dataclass(frozen=True)
+class Span:
+    """The numbers that a field can sensibly hold: above `low` (or at it, where `closed`), at most `high`.
+
+    `slip` says how the value was probably meant when it is too large, and `factor` by how much.
+    """
+
+    unit: str
+    low: float
+    high: float
+    slip: str = ""
+    factor: float = 1.0
+    closed: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies inside; NaN and infinity never do."""
+        return (self.low <= value if self.closed else self.low < value) and value <= self.high
+
+    def words(self) -> str:
+        """The span as a user reads it: `a number above 0 and at most 20 s`."""
+        start = "from" if self.closed else "above"
+        return f"a number {start} {self.low:g} to {self.high:g} {self.unit}".rstrip()
+
+
+def seconds(low: float, high: float, *, closed: bool = False) -> Span:
+    """A span of time, where a larger number was probably given in milliseconds."""
+    return Span("s", low, high, "milliseconds", 1e-3, closed)
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known of an image beside its voxels: key -> value, and the file that each key came from.
+
+    `path` is the nearest JSON file, or the image where there is none; errors about a missing key name it.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+    origin: Mapping[str, Path]
+
+    def refusal(self, key: str, expected: str, mend: str) -> BolusError:
+        """E_META about one field, quoting what the file says."""
+        if key in self.values:
+            text = json.dumps(self.values[key])
+            seen = f"{key} = {text if len(text) < 80 else text[:77] + '...'}"
+        elif self.values:
+            seen = f"no {key}"
+        else:
+            seen = f"no {key}, and no other metadata"
+        return BolusError(Code.META, self.origin.get(key, self.path), seen, f"{key}: {expected}", mend)
+
+    def number(self, key: str, span: Span) -> float:
+        """A number inside its span; raises E_META where it is missing, of another kind, or outside."""
+        return self._checked(key, self.values.get(key), span)
+
+    def optional(self, key: str, span: Span) -> float | None:
+        """The same, but None where the key is missing."""
+        return self.number(key, span) if key in self.values else None
+
+    def numbers(self, key: str, span: Span) -> tuple[float, ...]:
+        """One number or a list of them, each inside the span; raises E_META, also for an empty list."""
+        value = self.values.get(key)
+        items = value if isinstance(value, list) and value else [value]
+        return tuple(self._checked(key, item, span) for item in items)
+
+    def per_volume(self, key: str, span: Span, used: Sequence[bool]) -> tuple[float, ...]:
+        """One value per volume, from one number or as many as there are volumes; 0 where it is not `used`.
+
+        Raises E_META for another count, and for a value outside the span in a volume that uses it.
+        """
+        value = self.values.get(key)
+        items = value if isinstance(value, list) else [value] * len(used)
+        if len(items) != len(used):
+            expected = f"one number, or {len(used)}: one per volume ({len(items)} are given)"
+            raise self.refusal(key, expected, "Give one value per volume, with 0 for each m0scan.")
+        return tuple(
+            self._checked(key, item, span) if use else 0.0 for item, use in zip(items, used, strict=True)
+        )
+
+    def choice(self, key: str, known: Sequence[str], mend: str) -> str:
+        """One of some words, spelled exactly; raises E_META with the nearest word."""
+        value = self.values.get(key)
+        if isinstance(value, str) and value in known:
+            return value
+        hint = f"{nearest(value, known)} {mend}" if isinstance(value, str) else mend
+        raise self.refusal(key, f"one of {', '.join(known)}", hint)
+
+    def flag(self, key: str, mend: str) -> bool:
+        """True or false, not a word or a number for it; raises E_META."""
+        value = self.values.get(key)
+        if not isinstance(value, bool):
+            raise self.refusal(key, "true or false", mend)
+        return value
+
+    def _checked(self, key: str, value: Any, span: Span) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.refusal(key, span.words(), f"Give {key} as a number, from the scan's protocol.")
+        number = _finite(value)
+        if span.holds(number):
+            return number
+        mend = f"Correct {key} from the scan's protocol."
+        if span.slip and number > span.high and span.holds(meant := number * span.factor):
+            mend = f"It looks like {span.slip}: write {meant:g}."
+        raise self.refusal(key, f"{span.words()} (here {number:g})", mend)
+
+
+def load(paths: Sequence[Path], image: Path) -> tuple[Sidecar, dict[str, str]]:
+    """Sidecars, nearest first, as one: the nearest wins key by key; and each file's SHA-256.
+
+    Raises E_META for what is no JSON object, and what reading a text file raises.
+    Source: BIDS 1.10, "The inheritance principle".
+    """
+    values: dict[str, Any] = {}
+    origin: dict[str, Path] = {}
+    hashes: dict[str, str] = {}
+    for path in paths:
+        text, hashes[str(path)] = read_text(path)
+        for key, value in _object(path, text).items():
+            if key not in values:
+                values[key], origin[key] = value, path
+    return Sidecar(paths[0] if paths else image, values, origin), hashes
+
+
+def _object(path: Path, text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+    except json.JSONDecodeError as error:
+        line = text.splitlines()[error.lineno - 1] if text.strip() else ""
+        seen = f"{error.msg} in line {error.lineno}, column {error.colno}: {line.strip()[:60]!r}"
+        mend = "Correct the JSON syntax; a comma too many or too few is the usual cause."
+        raise BolusError(Code.META, path, seen, "JSON", mend) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a bottomless nest
+        raise BolusError(Code.META, path, str(error), "JSON", "Write the sidecar again.") from error
+    if not isinstance(content, dict):
+        seen = f"a JSON {type(content).__name__}: {text.strip()[:40]!r}"
+        mend = "Put the fields into braces."
+        raise BolusError(Code.META, path, seen, 'a JSON object, {"EchoTime": ...}', mend)
+    return content
+
+
+def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        said = " and ".join(json.dumps(value) for key, value in pairs if key == twice)
+        mend = "Remove the value that is wrong."
+        raise BolusError(Code.META, path, f"{twice} given twice: {said[:80]}", "each key once", mend)
+    return content
+
+
+def _finite(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,115 @@
+"""Write: Maps -> NIfTI and JSON below the output folder; whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bolus import nifti
+from bolus.recipe import Recipe
+from bolus.series import AIF, Map, Maps, Outcome
+
+HIDDEN = ".tmp-"
+"""How the name of an unfinished file begins; whatever bears it after a run is rubbish."""
+
+
+def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
+    """Write every map with its sidecar, and the arterial input; nothing gets its name before all is on disk.
+
+    Gives the files (below `out`) with their SHA-256. Raises OSError when the disk is full or not writable;
+    then no file of this scan has appeared or changed.
+    """
+    folder = out / maps.scan.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting: dict[Path, Path] = {}
+    try:
+        hashes = {}
+        for item in maps.items:
+            stem = f"{maps.scan.name}_{item.ending}"
+            image = nifti.encode(item.data, maps.grid)
+            hashes[stem + ".nii.gz"] = _put(folder, stem + ".nii.gz", image, waiting)
+            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(sidecar(item, maps, recipe)), waiting)
+        if maps.aif is not None:
+            stem = f"{maps.scan.name}_aif"
+            hashes[stem + ".tsv"] = _put(folder, stem + ".tsv", aif_table(maps.aif), waiting)
+            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(_aif_sidecar(maps.aif, maps, recipe)), waiting)
+        for temporary, final in waiting.items():
+            os.replace(temporary, final)
+        _sync_folder(folder)
+    finally:
+        for temporary in waiting:
+            temporary.unlink(missing_ok=True)
+    below = maps.scan.folder
+    outputs = {str(below / name): digest for name, digest in sorted(hashes.items())}
+    voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
+    return Outcome(outputs, maps.sources, maps.device, voxels, maps.numbers, maps.warnings)
+
+
+def sidecar(item: Map, maps: Maps, recipe: Recipe) -> dict[str, Any]:
+    """What the JSON beside one map says: unit, method, every constant, source files and their hashes."""
+    return {
+        "Units": item.unit,
+        "Description": item.description,
+        "Method": item.method,
+        "Parameters": item.parameters,
+        "Equation": item.equation,
+        "Reference": item.paper,
+        **_provenance(maps, recipe),
+    }
+
+
+def aif_table(aif: AIF) -> bytes:
+    """The arterial input as a table of time (s) and delta R2* (1/s), one row a volume."""
+    lines = [f"{time:.6g}\t{value:.9g}" for time, value in zip(aif.time, aif.concentration, strict=True)]
+    return ("\n".join(["time\tdelta_r2star", *lines]) + "\n").encode()
+
+
+def _aif_sidecar(aif: AIF, maps: Maps, recipe: Recipe) -> dict[str, Any]:
+    nx, ny = maps.grid.shape[:2]
+    voxels = [[int(row % nx), int(row // nx % ny), int(row // (nx * ny))] for row in aif.voxels]
+    return {
+        "time": {"Units": "s", "Description": "time since the first volume that is used"},
+        "delta_r2star": {"Units": "1/s", "Description": "relaxation of the arterial input function"},
+        "Method": aif.how,
+        "Voxels": voxels,
+        "Quality": aif.quality,
+        **_provenance(maps, recipe),
+    }
+
+
+def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
+    return {
+        "Sources": sorted(maps.sources),
+        "SourceHashes": dict(sorted(maps.sources.items())),
+        "Device": maps.device,
+        "GeneratedBy": [{"Name": "bolus", "Version": version("bolus")}],
+        "RecipeHash": recipe.hash,
+    }
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _put(folder: Path, name: str, data: bytes, waiting: dict[Path, Path]) -> str:
+    """Write under a hidden name and force it to disk; gives the SHA-256 of the bytes."""
+    temporary = folder / f"{HIDDEN}{name}"
+    waiting[temporary] = folder / name
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
