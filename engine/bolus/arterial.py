@@ -46,7 +46,9 @@ def from_mask(curves: NDArray[Any], inside: NDArray[np.bool_], time: NDArray[Any
     """The mean of the curves (n, t) that a mask (n,) marks; raises BolusError E_AIF when none can be used."""
     chosen = np.flatnonzero(inside & np.isfinite(curves).all(1))
     if chosen.size == 0:
-        raise _refusal(file, f"no usable curve under the AIF mask ({int(inside.sum())} voxels)", "at least one")
+        raise _refusal(
+            file, f"no usable curve under the AIF mask ({int(inside.sum())} voxels)", "at least one"
+        )
     return _from_voxels(curves, chosen, time, "mask", file)
 
 
@@ -85,9 +87,7 @@ def _earliest(shapes: NDArray[np.float64], time: NDArray[Any]) -> NDArray[np.boo
     return np.asarray(member == first)
 
 
-def _from_voxels(
-    curves: NDArray[Any], chosen: NDArray[Any], time: NDArray[Any], how: str, file: str
-) -> AIF:
+def _from_voxels(curves: NDArray[Any], chosen: NDArray[Any], time: NDArray[Any], how: str, file: str) -> AIF:
     return _described(np.asarray(curves[chosen], np.float64).mean(0), chosen, time, how, file)
 
 

@@ -57,7 +57,7 @@ def asl_fields(
         m0_repetition_time=_m0_repetition_time(sidecar, m0_type, context, m0_sidecar),
         labeling_efficiency=sidecar.optional("LabelingEfficiency", EFFICIENCY),
         background_suppression=suppression,
-        background_suppression_pulses=_pulses(sidecar, suppression, warnings),
+        background_suppression_pulses=_pulses(sidecar, suppression),
         magnetic_field_strength=sidecar.number("MagneticFieldStrength", FIELD_STRENGTH),
         slice_timing=slice_timing(sidecar, slices, warnings),
     )
@@ -169,7 +169,7 @@ def _m0_repetition_time(
     return times.pop()
 
 
-def _pulses(sidecar: Sidecar, suppression: bool, warnings: list[str]) -> int | None:
+def _pulses(sidecar: Sidecar, suppression: bool) -> int | None:
     if not suppression:
         return None
     if "BackgroundSuppressionNumberPulses" in sidecar.values:
@@ -177,7 +177,5 @@ def _pulses(sidecar: Sidecar, suppression: bool, warnings: list[str]) -> int | N
         if not pulses.is_integer():
             raise sidecar.refusal("BackgroundSuppressionNumberPulses", "a whole number", "Count the pulses.")
         return int(pulses)
-    if isinstance(times := sidecar.values.get("BackgroundSuppressionPulseTime"), list):
-        return len(times)
-    warnings.append("BackgroundSuppression is true, and BackgroundSuppressionNumberPulses is missing")
-    return None
+    times = sidecar.values.get("BackgroundSuppressionPulseTime")
+    return len(times) if isinstance(times, list) else None

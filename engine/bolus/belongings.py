@@ -39,8 +39,7 @@ def inherited(image: Name, root: Path, suffix: str, extension: str) -> list[Path
     of one folder apply and neither says more. Source: BIDS 1.10, "The inheritance principle".
     """
     found: list[Path] = []
-    place = image.path.parent
-    while True:
+    for place in image.path.parents:
         found += _ranked(
             (len(name.entities), name.path)
             for name in names(place)
@@ -48,7 +47,6 @@ def inherited(image: Name, root: Path, suffix: str, extension: str) -> list[Path
         )
         if place == root:
             break
-        place = place.parent
     return found
 
 
@@ -135,7 +133,7 @@ def _intended(sidecars: Iterable[Path]) -> list[str]:
     for path in sidecars:
         try:
             content = json.loads(read_text(path)[0])
-        except (ValueError, BolusError):
+        except (ValueError, RecursionError, BolusError):
             return []  # read() meets the same file again and says what is wrong with it
         if isinstance(content, dict) and (targets := content.get("IntendedFor")):
             return [str(target) for target in (targets if isinstance(targets, list) else [targets])]

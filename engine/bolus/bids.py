@@ -32,7 +32,7 @@ def find_scans(
     Raises BolusError (E_PATH, E_PERM) for a tree that cannot be read, an unknown label, or no scan at all.
     """
     names.cache_clear()  # a second search must see what changed since the first
-    _real.cache_clear()
+    _inside.cache_clear()
     root = _folder(root)
     others = [_folder(path) for path in derivatives]
     subjects = _chosen(
@@ -210,20 +210,19 @@ def _odd_name(path: Path) -> BolusError:
 
 
 def _check_inside(scan: Scan, roots: Sequence[Path]) -> None:
-    homes = [_real(root) for root in roots]
+    homes = tuple(roots)
     for path in scan.files():
-        # Path.resolve() would raise where links go round in a circle; files of one folder share its real place.
-        real = Path(os.path.realpath(path)) if path.is_symlink() else _real(path.parent) / path.name
-        if not any(real.is_relative_to(home) for home in homes):
+        # Files of one folder share its real place, so most need no walk up to the root of their own.
+        if not _inside(path if path.is_symlink() else path.parent, homes):
+            seen = f"a link that leaves the data set, to {os.path.realpath(path)}"
             mend = "Copy the file into the data set, or list it in a manifest (`--manifest`)."
-            raise BolusError(
-                Code.PATH, path, f"a link that leaves the data set, to {real}", "a file in it", mend
-            )
+            raise BolusError(Code.PATH, path, seen, "a file in the data set", mend)
 
 
 @lru_cache(maxsize=256)
-def _real(folder: Path) -> Path:
-    return Path(os.path.realpath(folder))
+def _inside(path: Path, homes: tuple[Path, ...]) -> bool:
+    real = Path(os.path.realpath(path))  # Path.resolve() raises where links go round in a circle
+    return any(real.is_relative_to(os.path.realpath(home)) for home in homes)
 
 
 def _nothing(root: Path, subjects: Sequence[Path], contrast: Contrast | None) -> BolusError:

@@ -117,7 +117,7 @@ def _is_placed(grid: Grid) -> bool:
 
 
 def _rows(grid: Grid) -> list[list[float]]:
-    return [[round(float(value), 3) for value in row] for row in grid.affine[:3]]
+    return [[round(float(value), 3) + 0.0 for value in row] for row in grid.affine[:3]]
 
 
 def _same(volume: Array, first: Array) -> bool:
@@ -136,7 +136,7 @@ def _saturation(image: Volume) -> list[str]:
     if data.dtype.kind not in "iu":
         return []
     top = data.max()
-    share = np.count_nonzero(data == top) / data.size
+    share = sum(int(np.count_nonzero(data[..., n] == top)) for n in range(data.shape[3])) / data.size
     if share < SATURATED_SHARE:
         return []
     return [

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.device import Device, cpu
-from bolus_kernels.method import STANDARD_DEVIATION, Method, VoxelMaps
-from bolus_kernels.shelf import shelf
-from bolus_kernels.state import MEANINGS, State
 from numpy.typing import NDArray
 
 from bolus.recipe import AUTO, Recipe
 from bolus.series import Curves, Map, Maps
 from bolus.voxels import BRAIN, rows_of, volume_of
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.device import Device, cpu
+from bolus_kernels.method import STANDARD_DEVIATION, Method, VoxelMaps
+from bolus_kernels.shelf import shelf
+from bolus_kernels.state import MEANINGS, State
 
 BLOCK = 16384
 """Voxels a block: the same cut on every machine and for any number of threads, so that results are the same."""
@@ -97,7 +97,12 @@ def run_blocks(
 
 
 def _as_map(
-    method: Method, name: str, values: NDArray[Any], curves: Curves, recipe: Recipe, parameters: Mapping[str, float]
+    method: Method,
+    name: str,
+    values: NDArray[Any],
+    curves: Curves,
+    recipe: Recipe,
+    parameters: Mapping[str, float],
 ) -> Map:
     plain = name.removeprefix(STANDARD_DEVIATION)
     description = NAMES[plain] + (", posterior standard deviation" if plain != name else "")
@@ -109,7 +114,16 @@ def _as_map(
         if plain == "mtt":
             told["BloodVolume"] = recipe["dsc.cbv"]
     volume = volume_of(values, curves.voxels, curves.mask.shape)
-    return Map(method.ending(name), volume, unit, description, method.description, method.equation, method.paper, told)
+    return Map(
+        method.ending(name),
+        volume,
+        unit,
+        description,
+        method.description,
+        method.equation,
+        method.paper,
+        told,
+    )
 
 
 def _state_map(curves: Curves, state: NDArray[np.uint8]) -> Map:

@@ -147,7 +147,8 @@ def _inflate(path: Path, raw: bytes, total: int) -> NDArray[np.uint8]:
     view = content.data
     done = 0
     try:
-        while done < total and (got := stream.readinto(view[done:])):
+        # In small bites, because a gzip stream builds its answer elsewhere and then copies it.
+        while done < total and (got := stream.readinto(view[done : done + SLACK])):
             done += got
         more = len(stream.read(SLACK))  # at the end of the stream this also compares its CRC and length
         endless = more == SLACK and bool(stream.read(1))

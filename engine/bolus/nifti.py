@@ -23,6 +23,8 @@ OTHER = {1: "binary", 32: "complex64", 128: "RGB", 1536: "float128", 1792: "comp
 SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 MOST_DISAGREEMENT = 1.0
 SMALLEST_VOXEL, LARGEST_VOXEL = 0.05, 100.0
+FARTHEST = 1e5
+MOST_CODE = 5
 RECONVERT = "Convert the scan again from its source, and compare the two headers."
 
 
@@ -175,11 +177,11 @@ def _grid(path: Path, header: Any, shape: tuple[int, ...]) -> Grid:
         seen = f"voxels of {' x '.join(f'{zoom:g}' for zoom in zooms)} mm (pixdim)"
         expected = f"{SMALLEST_VOXEL} to {LARGEST_VOXEL} mm along every axis"
         raise BolusError(Code.GEOM, path, seen, expected, RECONVERT)
-    try:
-        qform, qform_code = header.get_qform(coded=True)
-    except ValueError as error:
-        seen = f"a qform that is no rotation ({error})"
-        raise BolusError(Code.GEOM, path, seen, "a unit quaternion", RECONVERT) from error
+    for name in ("qform_code", "sform_code"):
+        if not 0 <= header[name] <= MOST_CODE:
+            seen = f"a {name} of {header[name]}"
+            raise BolusError(Code.GEOM, path, seen, f"0 to {MOST_CODE}", RECONVERT)
+    qform, qform_code = _qform(path, header)
     sform, sform_code = header.get_sform(coded=True)
     known = [(name, form) for name, form in (("sform", sform), ("qform", qform)) if form is not None]
     for name, form in known:
@@ -194,6 +196,23 @@ def _grid(path: Path, header: Any, shape: tuple[int, ...]) -> Grid:
     )  # fmt: skip
 
 
+def _qform(path: Path, header: Any) -> tuple[NDArray[Any] | None, int]:
+    if not header["qform_code"]:
+        return None, 0
+    if header["pixdim"][0] == 0:  # by the standard: the same as 1
+        header["pixdim"][0] = 1
+    if abs(header["pixdim"][0]) != 1:
+        seen = f"a qfac of {header['pixdim'][0]:g} (pixdim[0])"
+        raise BolusError(Code.GEOM, path, seen, "1 or -1", RECONVERT)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as not finite
+            qform, code = header.get_qform(coded=True)
+    except ValueError as error:
+        seen = f"a qform that is no rotation ({error})"
+        raise BolusError(Code.GEOM, path, seen, "a unit quaternion", RECONVERT) from error
+    return qform, int(code)
+
+
 def disagreement(shape: tuple[int, ...], first: NDArray[Any], second: NDArray[Any]) -> float:
     """How far apart (mm) two affines (4, 4) put the same voxel of a grid: the largest over its corners."""
     corners = np.array(np.meshgrid(*((0, n - 1) for n in shape[:3]))).reshape(3, -1)
@@ -202,8 +221,9 @@ def disagreement(shape: tuple[int, ...], first: NDArray[Any], second: NDArray[An
 
 
 def _check_affine(path: Path, name: str, form: NDArray[Any]) -> None:
-    if not np.isfinite(form).all():
-        raise BolusError(Code.GEOM, path, f"an {name} with NaN or infinity", "finite numbers", RECONVERT)
+    if not (np.abs(form) <= FARTHEST).all():
+        seen = f"a {name} of {form[:3].tolist()}"
+        raise BolusError(Code.GEOM, path, seen, f"finite numbers of at most {FARTHEST:g} mm", RECONVERT)
     sizes = np.linalg.norm(form[:3, :3], axis=0)
     volume = abs(float(np.linalg.det(form[:3, :3])))
     if volume <= 1e-3 * float(sizes.prod()):

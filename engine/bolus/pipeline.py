@@ -8,12 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.concentration import relaxation
-from bolus_kernels.device import Device, cpu
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.method import Contrast
-from bolus_kernels.shelf import shelf
 
 from bolus.compute import compute
 from bolus.prepare import prepare
@@ -21,6 +15,12 @@ from bolus.read import read
 from bolus.recipe import Recipe
 from bolus.series import Outcome, Scan
 from bolus.write import write
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.concentration import relaxation
+from bolus_kernels.device import Device, cpu
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.method import Contrast
+from bolus_kernels.shelf import shelf
 
 log = logging.getLogger("bolus")
 
@@ -35,7 +35,13 @@ def process(scan: Scan, out: Path, recipe: Recipe, device: Device) -> Outcome:
     curves = prepare(series, recipe)
     maps = compute(curves, recipe, device)
     outcome = write(maps, out, recipe)
-    log.info("%s: %d voxels in %.2f s on %s", scan.key, outcome.voxels, time.perf_counter() - started, outcome.device)
+    log.info(
+        "%s: %d voxels in %.2f s on %s",
+        scan.key,
+        outcome.voxels,
+        time.perf_counter() - started,
+        outcome.device,
+    )
     return outcome
 
 

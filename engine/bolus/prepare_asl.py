@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.state import State
 from numpy.typing import NDArray
 
 from bolus.errors import Code
 from bolus.recipe import AUTO, Recipe
 from bolus.series import ASL, Curves, Map, Series, Volume
 from bolus.voxels import brain_of, by_time, constant, refuse, rows_of, volume_of
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.state import State
 
 T1_OF_BLOOD = {1.5: 1.35, 3.0: 1.65, 7.0: 2.1}
 EFFICIENCY = {"PCASL": 0.85, "CASL": 0.68, "PASL": 0.98}
@@ -33,17 +33,25 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     plus, minus = pairs_of(series, acquisition)
     t1_tissue, from_map = recipe["asl.t1_tissue"], series.given.get("T1map")
     calibration = _calibration(series, acquisition, t1_tissue)
-    mask = brain_of(series, calibration if np.ndim(calibration) else _mean(image, sorted({*plus, *minus})))
+    mask = brain_of(series, calibration if np.ndim(calibration) else _mean(image, plus))
     rows = rows_of(mask)
     m0 = np.broadcast_to(calibration, mask.shape).reshape(-1, order="F")[rows].astype(np.float32)
     calibrated = np.isfinite(m0) & (m0 > 0)
     if not calibrated.any():
-        raise refuse(series, Code.DATA, "an M0 that is nowhere positive in the brain", "a calibration image", "Check it.")
+        raise refuse(
+            series,
+            Code.DATA,
+            "an M0 that is nowhere positive in the brain",
+            "a calibration image",
+            "Check it.",
+        )
     slope = np.float32(image.slope)
     difference = np.empty((len(plus), rows.size), np.float32)
     for row, (up, down) in enumerate(zip(plus, minus, strict=True)):
         difference[row] = slope * raw[up][rows].astype(np.float32)
-        difference[row] += np.float32(image.inter) if down is None else -slope * raw[down][rows].astype(np.float32)
+        difference[row] += (
+            np.float32(image.inter) if down is None else -slope * raw[down][rows].astype(np.float32)
+        )
     mean_difference = difference.mean(0)
     difference /= np.where(calibrated, m0, np.float32(np.nan))
     state = np.where(calibrated, State.GOOD, State.NO_CALIBRATION).astype(np.uint8)
@@ -56,7 +64,9 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         sensible = np.isfinite(read) & (read > 0.1) & (read < 10)
         t1 = np.where(sensible, read, t1)
         if not sensible.all():
-            warnings.append(f"T1map: {int((~sensible).sum())} brain voxels outside 0.1-10 s took T1 = {t1_tissue} s")
+            warnings.append(
+                f"T1map: {int((~sensible).sum())} brain voxels outside 0.1-10 s took T1 = {t1_tissue} s"
+            )
     t1_blood = _t1_blood(series, acquisition, recipe)
     efficiency, told = _efficiency(acquisition, recipe, warnings)
     protocol = AslProtocol(
@@ -69,8 +79,12 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         "LabelingDuration": sorted(set(duration.tolist())),
         "Pairs": len(plus),
         "LabelingEfficiency": told,
-        "T1Blood": constant(t1_blood, "s", "recipe" if recipe["asl.t1_blood"] != AUTO else f"{ALSOP}, by field strength"),
-        "T1Tissue": constant(t1_tissue, "s", "recipe") if from_map is None else {"Source": from_map.path.name},
+        "T1Blood": constant(
+            t1_blood, "s", "recipe" if recipe["asl.t1_blood"] != AUTO else f"{ALSOP}, by field strength"
+        ),
+        "T1Tissue": constant(t1_tissue, "s", "recipe")
+        if from_map is None
+        else {"Source": from_map.path.name},
         "T1Relaxation": recipe["asl.t1_relaxation"],
         "PartitionCoefficient": constant(recipe["asl.partition_coefficient"], "ml/g", "recipe"),
         "M0Type": acquisition.m0_type,
@@ -79,7 +93,13 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     }
     extra = (
         _signal("deltam", "control - label, mean of all pairs", mean_difference, rows, mask),
-        _signal("m0", "calibration image, corrected for its repetition time", np.where(calibrated, m0, np.nan), rows, mask),
+        _signal(
+            "m0",
+            "calibration image, corrected for its repetition time",
+            np.where(calibrated, m0, np.nan),
+            rows,
+            mask,
+        ),
     )
     return Curves(
         difference.T, rows, state, mask, protocol, image.grid, series.scan, constants, series.sources, None,
@@ -121,7 +141,9 @@ def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[
     """
     if values.shape[0] == 0:
         return 0.0
-    _, kind, counts = np.unique(np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True)
+    _, kind, counts = np.unique(
+        np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
+    )
     freedom = int(counts.sum() - counts.size)
     if freedom > 0:
         within = np.zeros(values.shape[0])
@@ -138,7 +160,7 @@ def _calibration(series: Series, acquisition: ASL, t1_tissue: float) -> Any:
     """M0 of tissue, (x, y, z) or one number, always divided by 1 - e^(-TR/T1): a threshold would make a jump."""
     image = series.images[0]
     if acquisition.m0_type == "Separate" and isinstance(acquisition.m0, Volume):
-        value = acquisition.m0.scaled()
+        value: NDArray[np.float32] = acquisition.m0.scaled()
     elif acquisition.m0_type == "Estimate" and isinstance(acquisition.m0, float):
         return acquisition.m0
     else:
@@ -146,13 +168,15 @@ def _calibration(series: Series, acquisition: ASL, t1_tissue: float) -> Any:
         value = _mean(image, [volume for volume, kind in enumerate(acquisition.context) if kind == wanted])
     if acquisition.m0_repetition_time is not None:
         value = value / np.float32(-np.expm1(-acquisition.m0_repetition_time / t1_tissue))
-    return value
+    return np.asarray(value, np.float32)
 
 
-def _mean(image: Volume, volumes: list[Any]) -> NDArray[np.float32]:
-    chosen = [volume for volume in volumes if volume is not None]
-    mean = sum(image.data[..., volume].astype(np.float32) for volume in chosen) / np.float32(len(chosen))
-    return np.asarray(np.float32(image.slope) * mean + np.float32(image.inter), np.float32)
+def _mean(image: Volume, volumes: list[int]) -> NDArray[np.float32]:
+    total = np.zeros(image.grid.shape, np.float32, order="F")
+    for volume in volumes:
+        total += image.data[..., volume]
+    mean: NDArray[np.float32] = total * np.float32(image.slope / len(volumes)) + np.float32(image.inter)
+    return mean
 
 
 def _t1_blood(series: Series, acquisition: ASL, recipe: Recipe) -> float:
@@ -162,7 +186,9 @@ def _t1_blood(series: Series, acquisition: ASL, recipe: Recipe) -> float:
     nearest = min(T1_OF_BLOOD, key=lambda known: abs(known - field))
     if abs(nearest - field) > 0.2:
         expected = f"one of {sorted(T1_OF_BLOOD)} T, for which T1 of blood is known"
-        raise refuse(series, Code.META, f"MagneticFieldStrength {field:g}", expected, "Set asl.t1_blood in the recipe.")
+        raise refuse(
+            series, Code.META, f"MagneticFieldStrength {field:g}", expected, "Set asl.t1_blood in the recipe."
+        )
     return T1_OF_BLOOD[nearest]
 
 
@@ -176,9 +202,14 @@ def _efficiency(acquisition: ASL, recipe: Recipe, warnings: list[str]) -> tuple[
     if acquisition.background_suppression and recipe["asl.background_suppression"] == "multiply":
         pulses = acquisition.background_suppression_pulses
         if pulses is None:
-            warnings.append("BackgroundSuppressionNumberPulses is missing: the efficiency was not reduced for the pulses")
+            warnings.append(
+                "BackgroundSuppressionNumberPulses is missing: the efficiency was not reduced for the pulses"
+            )
         else:
-            value, source = value * PER_PULSE**pulses, f"{source}, times {PER_PULSE} for each of {pulses} pulses"
+            value, source = (
+                value * PER_PULSE**pulses,
+                f"{source}, times {PER_PULSE} for each of {pulses} pulses",
+            )
     return float(value), constant(float(value), "1", source)
 
 
@@ -188,6 +219,8 @@ def _slice_delay(acquisition: ASL, mask: NDArray[np.bool_], rows: NDArray[Any]) 
     return np.asarray(acquisition.slice_timing, np.float32)[rows // (mask.shape[0] * mask.shape[1])]
 
 
-def _signal(ending: str, description: str, values: NDArray[Any], rows: NDArray[Any], mask: NDArray[np.bool_]) -> Map:
+def _signal(
+    ending: str, description: str, values: NDArray[Any], rows: NDArray[Any], mask: NDArray[np.bool_]
+) -> Map:
     volume = volume_of(values.astype(np.float32), rows, mask.shape)
     return Map(ending, volume, "arbitrary", description, "average", "", ALSOP)

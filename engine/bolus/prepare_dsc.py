@@ -6,9 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from bolus_kernels.concentration import relaxation
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.state import State
 from numpy.typing import NDArray
 
 from bolus import arterial
@@ -16,6 +13,9 @@ from bolus.errors import Code
 from bolus.recipe import AUTO, Recipe
 from bolus.series import AIF, DSC, Curves, Series
 from bolus.voxels import brain_of, by_time, constant, given_mask, refuse, rows_of
+from bolus_kernels.concentration import relaxation
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.state import State
 
 FEWEST_BASELINE, FEWEST_AFTER = 3, 5
 LEAST_DROP = 0.01
@@ -38,7 +38,9 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
     echo_time = acquisition.echo_time[0]
     values, state = relaxation(raw, rows, image.slope, image.inter, baseline, echo_time)
     if not (state == State.GOOD).any():
-        raise refuse(series, Code.DATA, "no voxel with a usable curve", "a positive signal", "Look at the series.")
+        raise refuse(
+            series, Code.DATA, "no voxel with a usable curve", "a positive signal", "Look at the series."
+        )
     time = acquisition.repetition_time * np.arange(raw.shape[0])
     aif = _aif(series, recipe, values, rows, time, baseline, echo_time)
     lesion = given_mask(series, LESION)
@@ -49,7 +51,11 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
     constants = {
         "EchoTime": constant(echo_time, "s", "sidecar"),
         "RepetitionTime": constant(acquisition.repetition_time, "s", "sidecar"),
-        "BaselineVolumes": {"First": dummies + baseline[0], "Count": baseline[1], "Source": "mean curve of the brain"},
+        "BaselineVolumes": {
+            "First": dummies + baseline[0],
+            "Count": baseline[1],
+            "Source": "mean curve of the brain",
+        },
         "DensityFactor": constant(factor, "ml/g", "kappa/rho of the recipe's haematocrits and density"),
         "ArterialInput": {"How": aif.how, **aif.quality},
         "ReferenceVoxels": constant(count, "voxels", "brain without T1 enhancement at the end"),
@@ -122,7 +128,7 @@ def _aif(
 ) -> AIF:  # fmt: skip
     wish = recipe["dsc.aif"]
     mask = given_mask(series, AIF_MASK)
-    if wish == "tsv" and series.aif is None or wish == "mask" and mask is None:
+    if (wish == "tsv" and series.aif is None) or (wish == "mask" and mask is None):
         missing = "*_aif.tsv" if wish == "tsv" else "*_label-AIF_mask.nii.gz"
         raise refuse(
             series, Code.AIF, f"dsc.aif = {wish} and no {missing} for this scan", "one in a --derivatives folder",
@@ -131,7 +137,9 @@ def _aif(
     if series.aif is not None and wish in (AUTO, "tsv"):
         return arterial.from_table(series.aif, time, baseline, echo_time)
     if mask is not None and wish in (AUTO, "mask"):
-        found = arterial.from_mask(values, mask.reshape(-1, order="F")[rows], time, str(series.given[AIF_MASK].path))
+        found = arterial.from_mask(
+            values, mask.reshape(-1, order="F")[rows], time, str(series.given[AIF_MASK].path)
+        )
     else:
         found = arterial.by_clustering(values, time, str(series.scan.images[0]))
     return replace(found, voxels=rows[found.voxels])

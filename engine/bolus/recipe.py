@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from bolus.errors import BolusError, Code
 from bolus_kernels.method import Contrast, Method
 from bolus_kernels.shelf import of_family, shelf
-
-from bolus.errors import BolusError, Code
 
 AUTO = "auto"
 Kind = Literal["choice", "choices", "number", "number or auto", "count", "switch"]
@@ -71,10 +70,14 @@ def keys() -> Mapping[str, Key]:
     quantifications = tuple(of_family("quantification"))
     general = {
         "dsc.dummy_scans": Key(0, "count", "volumes dropped before the steady state", high=100),
-        "dsc.deconvolution": Key(["osvd"], "choices", "how the residue is found", tuple(of_family("deconvolution"))),
+        "dsc.deconvolution": Key(
+            ["osvd"], "choices", "how the residue is found", tuple(of_family("deconvolution"))
+        ),
         "dsc.leakage": Key(["bsw"], "choices", "corrections written beside the uncorrected CBV", volumes),
         "dsc.cbv": Key("bsw", "choice", "the CBV that MTT uses", ("uncorrected", *volumes)),
-        "dsc.aif": Key(AUTO, "choice", "auto takes a given TSV or mask first", (AUTO, "kmeans", "mask", "tsv")),
+        "dsc.aif": Key(
+            AUTO, "choice", "auto takes a given TSV or mask first", (AUTO, "kmeans", "mask", "tsv")
+        ),
         "dsc.hematocrit_large": Key(0.45, "number", "in large vessels, 1", high=0.9),
         "dsc.hematocrit_small": Key(0.25, "number", "in capillaries, 1", high=0.9),
         "dsc.density": Key(1.04, "number", "of brain tissue, g/ml", low=0.5, high=2.0),
@@ -84,9 +87,14 @@ def keys() -> Mapping[str, Key]:
         "asl.t1_blood": Key(AUTO, "number or auto", "s; auto: by field strength", low=0.5, high=4.0),
         "asl.t1_tissue": Key(1.3, "number", "s, where no T1 map is given", low=0.3, high=4.0),
         "asl.partition_coefficient": Key(0.9, "number", "of blood and brain, ml/g", low=0.5, high=1.2),
-        "asl.labeling_efficiency": Key(AUTO, "number or auto", "auto: the sidecar's, else by type", low=0.05, high=1.0),
+        "asl.labeling_efficiency": Key(
+            AUTO, "number or auto", "auto: the sidecar's, else by type", low=0.05, high=1.0
+        ),
         "asl.background_suppression": Key(
-            "multiply", "choice", "efficiency x 0.95 per pulse, or pulses included in it", ("multiply", "included", "ignore")
+            "multiply",
+            "choice",
+            "efficiency x 0.95 per pulse, or pulses included in it",
+            ("multiply", "included", "ignore"),
         ),
     }
     found: dict[str, Key] = {}
@@ -196,13 +204,26 @@ def _checked(name: str, value: Any, where: str) -> Any:
             if item not in key.choices:
                 near = get_close_matches(str(item), key.choices, 1, 0.3)
                 mend = f"Did you mean {near[0]}?" if near else "Choose one of these."
-                raise _refusal(where, seen, f"{'any' if key.kind == 'choices' else 'one'} of {', '.join(key.choices)}", mend)
+                raise _refusal(
+                    where,
+                    seen,
+                    f"{'any' if key.kind == 'choices' else 'one'} of {', '.join(key.choices)}",
+                    mend,
+                )
         if len(set(items)) < len(items):
             raise _refusal(where, seen, "each name once", "Remove the repeated one.")
     elif not (key.kind == "number or auto" and value == AUTO):
-        if not number or (key.kind == "count" and not isinstance(value, int)) or not key.low <= value <= key.high:
-            expected = f"a {'whole number' if key.kind == 'count' else 'number'} from {key.low:g} to {key.high:g}"
-            raise _refusal(where, seen, expected + (" or auto" if "auto" in key.kind else ""), "Correct the value.")
+        if (
+            not number
+            or (key.kind == "count" and not isinstance(value, int))
+            or not key.low <= value <= key.high
+        ):
+            expected = (
+                f"a {'whole number' if key.kind == 'count' else 'number'} from {key.low:g} to {key.high:g}"
+            )
+            raise _refusal(
+                where, seen, expected + (" or auto" if "auto" in key.kind else ""), "Correct the value."
+            )
         return value if key.kind == "count" else float(value)
     return value
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.method import Contrast
 from numpy.typing import NDArray
 
 from bolus.errors import BolusError
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.method import Contrast
 
 Array = NDArray[Any]
 
@@ -51,7 +51,14 @@ class Scan:
     def files(self) -> tuple[Path, ...]:
         """Every file that its maps depend on."""
         context = (self.context,) if self.context else ()
-        return (*self.images, *self.sidecars, *context, *self.m0, *self.m0_sidecars, *self.derivatives.values())
+        return (
+            *self.images,
+            *self.sidecars,
+            *context,
+            *self.m0,
+            *self.m0_sidecars,
+            *self.derivatives.values(),
+        )
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,11 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
             hashes[stem + ".tsv"] = _put(folder, stem + ".tsv", aif_table(maps.aif), waiting)
-            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(_aif_sidecar(maps.aif, maps, recipe)), waiting)
+            hashes[stem + ".json"] = _put(
+                folder, stem + ".json", _json(_aif_sidecar(maps.aif, maps, recipe)), waiting
+            )
         for temporary, final in waiting.items():
-            os.replace(temporary, final)
+            temporary.replace(final)
         _sync_folder(folder)
     finally:
         for temporary in waiting:
@@ -83,9 +85,11 @@ def _aif_sidecar(aif: AIF, maps: Maps, recipe: Recipe) -> dict[str, Any]:
 
 
 def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
+    above = os.path.commonpath([Path(path).parent for path in maps.sources])  # not the machine's folders
+    hashes = {os.path.relpath(path, above): digest for path, digest in sorted(maps.sources.items())}
     return {
-        "Sources": sorted(maps.sources),
-        "SourceHashes": dict(sorted(maps.sources.items())),
+        "Sources": list(hashes),
+        "SourceHashes": hashes,
         "Device": maps.device,
         "GeneratedBy": [{"Name": "bolus", "Version": version("bolus")}],
         "RecipeHash": recipe.hash,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bolus_kernels.jit import inlined, kernel
 from bolus_kernels.scalar import log
 from bolus_kernels.state import State
+from bolus_kernels.tiles import TILE
 
-TILE = 64
 ZERO, TINY, HUGE, NAN = np.float32(0), np.float32(1e-30), np.float32(3e38), np.float32(np.nan)
 GOOD, NOT_FINITE, MISSING_SAMPLE = int(State.GOOD), int(State.NOT_FINITE), int(State.MISSING_SAMPLE)
 NO_BASELINE, NO_SIGNAL = int(State.NO_BASELINE), int(State.NO_SIGNAL)

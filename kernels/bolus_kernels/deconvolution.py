@@ -13,8 +13,8 @@ from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.state import State
+from bolus_kernels.tiles import TILE, gather, multiply, padded, time_major
 
-TILE = 64
 NEVER_KEPT = 1e-6
 """Singular values below this share of the largest are rounding, not signal."""
 ZERO, TWO, LOWEST = np.float32(0), np.float32(2), np.float32(-3e38)
@@ -77,9 +77,9 @@ def csvd(
     """
     basis = spectrum(protocol)
     kept = np.repeat(basis.size >= parameters["threshold"] * basis.size[0], 2)
-    inverse = np.asarray(basis.synthesis[:, kept] @ basis.analysis[kept], np.float32, order="C")
+    inverse = padded(basis.synthesis[:, kept] @ basis.analysis[kept], np.float32)
     maps = empty_maps(METHODS["csvd"], curves.shape[0])
-    _csvd(_time_major(curves), inverse, maps["cbf"], maps["tmax"], maps["state"])
+    _csvd(time_major(curves), inverse, maps["cbf"], maps["tmax"], maps["state"])
     return _finish(maps, protocol)
 
 
@@ -104,14 +104,20 @@ def osvd(
     """
     basis = spectrum(protocol)
     maps = empty_maps(METHODS["osvd"], curves.shape[0])
-    waves = np.asarray(basis.synthesis, np.float32, order="C")
-    limit = np.float32(parameters["oscillation_index"] * basis.synthesis.shape[0])
-    _osvd(_time_major(curves), basis.analysis, waves, limit, maps["cbf"], maps["tmax"], maps["state"])
+    length, coefficients = basis.synthesis.shape
+    analysis, waves = padded(basis.analysis, np.float64), padded(basis.synthesis, np.float32)
+    limit = np.float32(parameters["oscillation_index"] * length)
+    _osvd(
+        time_major(curves),
+        analysis,
+        waves,
+        coefficients // 2,
+        limit,
+        maps["cbf"],
+        maps["tmax"],
+        maps["state"],
+    )
     return _finish(maps, protocol)
-
-
-def _time_major(curves: NDArray[Any]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(curves.T, np.float32)
 
 
 def _finish(maps: VoxelMaps, protocol: DscProtocol) -> VoxelMaps:
@@ -128,23 +134,12 @@ def _finish(maps: VoxelMaps, protocol: DscProtocol) -> VoxelMaps:
 
 
 @kernel
-def _gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
-    """Copy `width` curves into a tile; a curve that is not finite becomes zero, as do the columns left over."""
-    tile[:] = 0
-    finite[:] = True
-    for t in range(curves.shape[0]):
-        for v in range(width):
-            finite[v] &= abs(curves[t, begin + v]) <= np.float32(3e38)
-    for t in range(curves.shape[0]):
-        for v in range(width):
-            tile[t, v] = curves[t, begin + v] if finite[v] else ZERO
-
-
-@kernel
-def _peak(residue: Any, begin: int, width: int, finite: Any, top: Any, at: Any, state: Any) -> None:
+def _peak(
+    residue: Any, length: int, begin: int, width: int, finite: Any, top: Any, at: Any, state: Any
+) -> None:
     """The largest value of each residue of a tile and where it stands."""
     best, position = np.full(TILE, LOWEST), np.zeros(TILE, np.float32)
-    for j in range(residue.shape[0]):
+    for j in range(length):
         index = np.float32(j)
         for v in range(TILE):
             higher = residue[j, v] > best[v]
@@ -162,49 +157,57 @@ def _peak(residue: Any, begin: int, width: int, finite: Any, top: Any, at: Any, 
 @kernel
 def _csvd(curves: Any, inverse: Any, top: Any, at: Any, state: Any) -> None:
     times, n = curves.shape
-    tile, residue = np.empty((times, TILE), np.float32), np.empty((2 * times, TILE), np.float32)
+    tile, residue = (
+        np.empty((inverse.shape[1], TILE), np.float32),
+        np.empty((inverse.shape[0], TILE), np.float32),
+    )
     finite = np.empty(TILE, np.bool_)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
-        _gather(curves, begin, width, tile, finite)
-        np.dot(inverse, tile, residue)
-        _peak(residue, begin, width, finite, top, at, state)
+        gather(curves, begin, width, tile, finite)
+        multiply(inverse, tile, residue)
+        _peak(residue, 2 * times, begin, width, finite, top, at, state)
 
 
 @kernel
-def _osvd(curves: Any, analysis: Any, waves: Any, limit: Any, top: Any, at: Any, state: Any) -> None:
+def _osvd(
+    curves: Any, analysis: Any, waves: Any, pairs: int, limit: Any, top: Any, at: Any, state: Any
+) -> None:
     times, n = curves.shape
-    tile, exact = np.empty((times, TILE), np.float64), np.empty((analysis.shape[0], TILE), np.float64)
+    tile, exact = (
+        np.empty((analysis.shape[1], TILE), np.float64),
+        np.empty((analysis.shape[0], TILE), np.float64),
+    )
     finite, kept = np.empty(TILE, np.bool_), np.empty(TILE, np.int64)
-    residue = np.empty((2 * times, TILE), np.float32)
+    residue = np.empty((waves.shape[0], TILE), np.float32)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
-        _gather(curves, begin, width, tile, finite)
-        np.dot(analysis, tile, exact)
+        gather(curves, begin, width, tile, finite)
+        multiply(analysis, tile, exact)
         coefficients = exact.astype(np.float32)
-        _most_pairs(coefficients, waves, limit, residue, kept)
-        for i in range(coefficients.shape[0]):
+        _most_pairs(coefficients, waves, pairs, 2 * times, limit, residue, kept)
+        for i in range(2 * pairs):
             for v in range(TILE):
                 coefficients[i, v] = coefficients[i, v] if i < 2 * kept[v] else ZERO
-        np.dot(waves, coefficients, residue)
-        _peak(residue, begin, width, finite, top, at, state)
+        multiply(waves, coefficients, residue)
+        _peak(residue, 2 * times, begin, width, finite, top, at, state)
 
 
 @kernel
-def _most_pairs(coefficients: Any, waves: Any, limit: Any, residue: Any, kept: Any) -> None:
+def _most_pairs(
+    coefficients: Any, waves: Any, pairs: int, length: int, limit: Any, residue: Any, kept: Any
+) -> None:
     """Add conjugate pairs one at a time; note the last number of them that still obeyed the limit.
 
     Four samples a step and TILE voxels a row: the sums stay in registers, and each wave is read once a tile.
     """
-    length = waves.shape[0]
     rough, top = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     residue[:] = 0
     kept[:] = 0
-    for pair in range(coefficients.shape[0] // 2):
+    for pair in range(pairs):
         a, b = coefficients[2 * pair], coefficients[2 * pair + 1]
+        c, s = waves[:, 2 * pair], waves[:, 2 * pair + 1]
         rough[:], top[:] = ZERO, LOWEST
-        c = waves[:, 2 * pair]
-        s = waves[:, 2 * pair + 1]
         first = 2 + (length - 2) % 4
         for j in range(first):
             for v in range(TILE):

@@ -8,6 +8,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Kind = Literal["cpu", "cuda"]
 
 
@@ -68,6 +71,16 @@ def free_memory(device: Device) -> int:
     if device.kind == "cuda":
         return int(_cupy().cuda.runtime.memGetInfo()[0])
     return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+
+
+def on_device(array: NDArray[Any]) -> Any:
+    """A copy of an array in the memory of the current GPU."""
+    return _cupy().asarray(array)
+
+
+def from_device(array: Any) -> NDArray[Any]:
+    """A copy of a GPU's array in the memory of the host; waits for the work that fills it."""
+    return np.asarray(_cupy().asnumpy(array))
 
 
 def processors() -> int:

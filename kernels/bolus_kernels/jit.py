@@ -1,6 +1,8 @@
 """How kernels are compiled: one decorator, one set of flags, a cache where one can be written."""
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -15,9 +17,18 @@ def _njit(function: Function, **options: Any) -> Function:
     options = {"nogil": True, "fastmath": FAST_MATH, "error_model": "numpy", **options}
     try:
         compiled = numba.njit(cache=True, **options)(function)
+        if not numba.config.DISABLE_JIT:
+            compiled._cache._cache_file._source_stamp = _sources()
     except RuntimeError:  # neither the package's folder nor a home can be written: compile in each process
         compiled = numba.njit(**options)(function)
     return compiled  # type: ignore[no-any-return]
+
+
+@cache
+def _sources() -> tuple[float, int]:
+    """What a cached kernel depends on: Numba looks at its own file alone, not at the functions it took in."""
+    found = [file.stat() for file in sorted(Path(__file__).parent.rglob("*.py"))]
+    return max(file.st_mtime for file in found), sum(file.st_size for file in found)
 
 
 def kernel(function: Function) -> Function:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.device import Device
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.linear import weighted_sums
-from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
-from bolus_kernels.state import State
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 
 
 @method(
@@ -34,7 +33,7 @@ def uncorrected(
     """
     maps = empty_maps(METHODS["uncorrected"], curves.shape[0])
     (maps["cbv"],) = weighted_sums(curves, volume_weights(protocol)[None]).astype(np.float32)
-    return _judge(maps)
+    return refuse_infinite(maps)
 
 
 @method(
@@ -65,7 +64,7 @@ def bsw(
     weights = np.stack([area + (area @ accumulated) * fit[1], fit[0], fit[1]])
     maps = empty_maps(METHODS["bsw"], curves.shape[0])
     maps["cbv"], maps["k1"], maps["k2"] = weighted_sums(curves, weights).astype(np.float32)
-    return _judge(maps)
+    return refuse_infinite(maps)
 
 
 def cumulative(curve: NDArray[np.float64], step: float) -> NDArray[np.float64]:
@@ -82,8 +81,3 @@ def volume_weights(protocol: DscProtocol) -> NDArray[np.float64]:
     if not (np.isfinite(area) and area > 0):
         raise ValueError("the arterial input function has no area")
     return 100.0 * protocol.density_factor / area * trapezoid
-
-
-def _judge(maps: VoxelMaps) -> VoxelMaps:
-    maps["state"][~np.isfinite(maps["cbv"])] = State.NOT_FINITE
-    return maps

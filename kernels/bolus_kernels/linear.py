@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.jit import kernel
-
-TILE = 64
+from bolus_kernels.tiles import TILE, time_major
 
 
 def weighted_sums(curves: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -18,7 +17,7 @@ def weighted_sums(curves: NDArray[Any], weights: NDArray[np.float64]) -> NDArray
     curves : (n, t) float32. weights : (m, t), any unit. Gives (m, n) float64; NaN where a curve holds NaN.
     """
     sums = np.empty((weights.shape[0], curves.shape[0]))
-    _weighted_sums(np.ascontiguousarray(curves.T, np.float32), np.ascontiguousarray(weights), sums)
+    _weighted_sums(time_major(curves), np.ascontiguousarray(weights), sums)
     return sums
 
 

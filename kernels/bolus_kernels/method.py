@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus_kernels.state import State
+
 Contrast = Literal["dsc", "asl"]
 Family = Literal["volume", "deconvolution", "quantification"]
 VoxelMaps = dict[str, NDArray[Any]]
@@ -95,7 +97,18 @@ def method(
                 raise ValueError(f"{name}.{key}: the default {parameter.default} is out of its range")
         description = (function.__doc__ or "").strip().split("\n", 1)[0]
         METHODS[name] = Method(
-            name, contrast, family, dict(maps), known, paper, equation, description, function, version, label, cuda
+            name,
+            contrast,
+            family,
+            dict(maps),
+            known,
+            paper,
+            equation,
+            description,
+            function,
+            version,
+            label,
+            cuda,
         )
         return function
 
@@ -106,4 +119,14 @@ def empty_maps(known: Method, n: int) -> VoxelMaps:
     """Maps for n voxels, all NaN, with a state of zeros: what a method starts from."""
     maps: VoxelMaps = {name: np.full(n, np.nan, np.float32) for name in known.maps}
     maps["state"] = np.zeros(n, np.uint8)
+    return maps
+
+
+def refuse_infinite(maps: VoxelMaps) -> VoxelMaps:
+    """Make every map NaN, and the state say so, where one of them is not finite."""
+    numbers = [values for name, values in maps.items() if name != "state"]
+    broken = ~np.isfinite(numbers).all(axis=0)
+    maps["state"][broken & (maps["state"] == State.GOOD)] = State.NOT_FINITE
+    for values in numbers:
+        values[broken] = np.nan
     return maps

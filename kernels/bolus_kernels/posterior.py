@@ -1,23 +1,21 @@
-"""Multi-delay ASL: the exact marginal posterior of flow and arrival over a grid of arrivals that refines itself."""
+"""The exact posterior of one voxel's flow and arrival: a grid over arrivals that refines itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.device import Device
 from bolus_kernels.jit import finite_kernel, kernel
 from bolus_kernels.kinetics import pasl_shape, pcasl_shape
-from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.scalar import exp, log
-from bolus_kernels.state import State
 
 COARSE, FINE, LEVELS = 48, 24, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
+WORK_ROWS = 6
+"""Rows of a voxel's working memory, as `score_nodes` names them."""
 NEGLIGIBLE = np.float32(18.0)
 """Nodes whose log posterior is this far below the best (1.5e-8) carry no mass."""
 RESOLVED = np.float32(4.0)
@@ -28,7 +26,6 @@ TYPICAL_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5)
 ZERO, ONE, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.125)
 LOWEST = np.float32(-3e38)
 RAMP = np.arange(COARSE, dtype=np.float32)
-NOT_FINITE = int(State.NOT_FINITE)
 
 
 class Prior(NamedTuple):
@@ -55,91 +52,6 @@ class Labels(NamedTuple):
     tissue_relaxation: bool
 
 
-@method(
-    "multi_delay",
-    contrast="asl",
-    family="quantification",
-    maps={"cbf": "ml/100g/min", "att": "s", "sd_cbf": "ml/100g/min", "sd_att": "s"},
-    parameters={
-        "att_mean": (1.3, "s", 0.0, 5.0),
-        "att_sd": (1.0, "s", 0.01, 10.0),
-        "cbf_sd": (200.0, "ml/100g/min", 1.0, 10000.0),
-        "noise_weight": (10.0, "1", 0.0, 10000.0),
-    },
-    paper="Buxton et al., Magn Reson Med 40:383 (1998); Chappell et al., IEEE Trans Signal Process 57:223 (2009)",
-    equation="p(ATT | y) with flow and noise integrated analytically (normal-inverse-gamma) and 1/T1' = 1/T1 + f/lambda",
-    label="",
-    cuda=True,
-)
-def multi_delay(
-    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, float], device: Device
-) -> VoxelMaps:
-    """Blood flow and arterial transit time, each with its posterior standard deviation.
-
-    curves : (n, t) float32, (control - label)/M0 of tissue. Gives cbf, sd_cbf : ml/100g/min and att,
-    sd_att : s, each (n,) float32, and state : (n,) uint8. The flow has the prior N(0, cbf_sd), broad around
-    zero; the noise variance the prior IG(noise_weight/2, noise_weight * pooled variance/2); the arrival
-    N(att_mean, att_sd) between 0 and the last time less a quarter of its bolus.
-    Source: Buxton 1998, eq. 3 and 5; the same posterior on a dense grid is the reference.
-    """
-    labels, column = _labels(protocol)
-    last = int(np.argmax(labels.time))
-    noise = np.float32(max(protocol.noise_variance, 1e-20))
-    prior = Prior(
-        np.float32(parameters["att_mean"]),
-        np.float32(1.0 / parameters["att_sd"] ** 2),
-        np.float32(labels.time[last] - 0.25 * labels.duration[last]),
-        np.float32(noise * (6000.0 / parameters["cbf_sd"]) ** 2),
-        np.float32(parameters["noise_weight"]),
-        noise,
-    )
-    maps = empty_maps(METHODS["multi_delay"], curves.shape[0])
-    voxelwise = (np.ascontiguousarray(protocol.t1_tissue, np.float32), np.ascontiguousarray(protocol.slice_delay, np.float32))
-    _multi_delay(
-        np.ascontiguousarray(curves.T, np.float32), column, *voxelwise, labels, prior,
-        maps["cbf"], maps["att"], maps["sd_cbf"], maps["sd_att"], maps["state"],
-    )  # fmt: skip
-    return maps
-
-
-def _labels(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
-    """The distinct (delay, duration) of a series and, for each of its pairs, which one it is."""
-    pulsed = protocol.labeling == "PASL"
-    delay = np.asarray(protocol.post_labeling_delay, np.float64)
-    duration = np.asarray(protocol.labeling_duration, np.float64)
-    kinds, column, pairs = np.unique(np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True)
-    time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
-    labels = Labels(
-        time.astype(np.float32),
-        kinds[:, 1].astype(np.float32),
-        pairs.astype(np.float32),
-        np.float32(1.0 / protocol.t1_blood),
-        np.float32(protocol.partition_coefficient),
-        np.float32(2.0 * protocol.labeling_efficiency / protocol.partition_coefficient),
-        pulsed,
-        protocol.tissue_relaxation,
-    )
-    return labels, column.reshape(-1)
-
-
-@kernel
-def _multi_delay(
-    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, labels: Any, prior: Any,
-    cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
-) -> None:  # fmt: skip
-    delays = labels.time.size
-    mean, response = np.empty(delays, np.float32), np.empty((delays, COARSE), np.float32)
-    work, result = np.empty((6, COARSE), np.float32), np.empty(4, np.float32)
-    for v in range(curves.shape[1]):
-        within = summarise(curves[:, v], column, labels.pairs, mean)
-        if not abs(within) <= np.float32(3e38):
-            state[v] = NOT_FINITE
-            continue
-        voxel_posterior(mean, within, ONE / t1_tissue[v], slice_delay[v], labels, prior, response, work, result)
-        cbf[v], sd_cbf[v] = np.float32(6000) * result[0], np.float32(6000) * result[1]
-        att[v], sd_att[v] = result[2], result[3]
-
-
 @kernel
 def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     """Mean of each delay's pairs into `mean`, and the sum of squares around them: all that the data say."""
@@ -156,13 +68,15 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
 
 @finite_kernel
 def voxel_posterior(
-    mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any, response: Any, work: Any, result: Any
-) -> None:
-    """Sum over a grid of arrivals, then over finer ones until the mass is resolved; f and its SD, ATT and its SD.
+    mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any,
+    response: Any, work: Any, result: Any,
+) -> None:  # fmt: skip
+    """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
     The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time.
     """
-    low, high, nodes = ZERO, prior.arrival_most, COARSE
+    most = prior.arrival_most + slice_delay
+    low, high, nodes = ZERO, most, COARSE
     flow = TYPICAL_FLOW
     for level in range(LEVELS):
         relaxation = labels.rate_blood
@@ -176,15 +90,15 @@ def voxel_posterior(
         flow = result[0]
         if level > 0 and (resolved(nodes, work) or step < FINEST):
             break
-        low, high, nodes = window(low, step, nodes, prior.arrival_most, freedom, floor, work)
+        low, high, nodes = window(low, step, nodes, most, freedom, floor, work)
 
 
 @finite_kernel
 def score_nodes(
-    mean: Any, within: Any, relaxation: Any, slice_delay: Any, labels: Any, prior: Any, low: Any, step: Any, nodes: int,
-    response: Any, work: Any,
+    mean: Any, within: Any, relaxation: Any, slice_delay: Any, labels: Any, prior: Any,
+    low: Any, step: Any, nodes: int, response: Any, work: Any,
 ) -> Any:  # fmt: skip
-    """At each arrival: the flow's mean and variance, and the log posterior with flow and noise integrated out.
+    """At each arrival: the flow's mean and variance, and the log posterior without flow and noise.
 
     Gives the degrees of freedom of the noise and the misfit that no arrival can go below.
     """
@@ -253,8 +167,8 @@ def integrate(low: Any, step: Any, nodes: int, work: Any, result: Any) -> None:
     for j in range(nodes):
         ff += weight[j] * (variance[j] + (flow[j] - f) ** 2)
         aa += weight[j] * (RAMP[j] - peak) ** 2
-    result[0], result[1] = f, np.sqrt(ff / total)
-    result[2], result[3] = low + step * peak, step * np.sqrt(aa / total)
+    result[0], result[1] = f, sqrt(ff / total)
+    result[2], result[3] = low + step * peak, step * sqrt(aa / total)
 
 
 @finite_kernel

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.asl import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.linear import weighted_sums
-from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
-from bolus_kernels.state import State
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 
 
 @method(
@@ -21,7 +20,8 @@ from bolus_kernels.state import State
     family="quantification",
     maps={"cbf": "ml/100g/min"},
     paper="Alsop et al., Magn Reson Med 73:102 (2015)",
-    equation="PCASL: 6000 lambda dM e^(PLD/T1b) / (2 a T1b M0 (1 - e^(-tau/T1b))); PASL: 6000 lambda dM e^(TI/T1b) / (2 a TI1 M0)",
+    equation="PCASL: 6000 lambda dM e^(PLD/T1b) / (2 a T1b M0 (1 - e^(-tau/T1b))); "
+    "PASL: 6000 lambda dM e^(TI/T1b) / (2 a TI1 M0)",
     label="",
 )
 def single_delay(
@@ -43,11 +43,12 @@ def single_delay(
     scale = 6000.0 * protocol.partition_coefficient / (2.0 * protocol.labeling_efficiency * delivered)
     maps = empty_maps(METHODS["single_delay"], curves.shape[0])
     maps["cbf"] = (scale * difference * decay).astype(np.float32)
-    maps["state"][~np.isfinite(maps["cbf"])] = State.NOT_FINITE
-    return maps
+    return refuse_infinite(maps)
 
 
 def _the_only(values: NDArray[Any]) -> float:
     if np.ptp(values) > 0:
-        raise ValueError(f"a single-delay formula takes one delay and one label duration, not {np.unique(values)}")
+        raise ValueError(
+            f"a single-delay formula takes one delay and one label duration, not {np.unique(values)}"
+        )
     return float(values[0])

@@ -1,0 +1,120 @@
+"""Blocks of curves with their protocol, ready for any method of the shelf: food for tests and benchmarks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import cumulative_trapezoid, trapezoid
+
+from benchmarks import simulate
+from benchmarks.reference.kinetics import times as readout_times
+from bolus_kernels.asl import AslProtocol, Labeling
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.method import Method
+
+Array = NDArray[Any]
+
+REPETITION_TIME = 1.5
+ECHO_TIME = 0.03
+BASELINE = 7
+VOLUMES = 60
+DELAYS = np.linspace(0.2, 3.0, 8)
+
+
+def volume_times() -> Array:
+    """When the volumes of the example DSC series were taken, (t,) s."""
+    return REPETITION_TIME * np.arange(VOLUMES)
+
+
+def dsc(n: int, seed: int, snr: float | None = 50.0) -> tuple[Array, DscProtocol]:
+    """Tissue of many flows, transit times, delays, residues and leaks; curves (n, t) float32, 1/s.
+
+    snr : of the signal before the bolus; None without noise. `blood_volume` is that of these curves.
+    """
+    rng = np.random.default_rng(seed)
+    t = volume_times()
+    aif = simulate.arterial(t)
+    reference = simulate.tissue(t, 45.0, 4.0)
+    integral = cumulative_trapezoid(reference, dx=REPETITION_TIME, initial=0.0)
+    curves = np.empty((n, VOLUMES))
+    for voxel in range(n):
+        residue = rng.choice(sorted(simulate.RESIDUES))
+        cbf, mtt, delay = rng.uniform(10, 120), rng.uniform(2, 10), rng.uniform(-2, 5)
+        curves[voxel] = simulate.tissue(t, cbf, mtt, delay, str(residue))
+        curves[voxel] -= rng.normal(0, 0.004) * integral
+    if snr is not None and n:
+        curves = simulate.noisy_relaxation(curves, snr, ECHO_TIME, BASELINE, seed + 1)
+    values = np.asfortranarray(curves, np.float32)
+    volume = 100 * simulate.KAPPA_RHO * trapezoid(values, axis=1) / trapezoid(aif)
+    return values, DscProtocol(REPETITION_TIME, aif, simulate.KAPPA_RHO, reference, volume.astype(np.float32))
+
+
+def asl_protocol(
+    n: int,
+    noise: float,
+    *,
+    labeling: Labeling = "PCASL",
+    delays: Array = DELAYS,
+    repeats: int = 4,
+    duration: float = 1.8,
+    t1_tissue: Array | None = None,
+    tissue_relaxation: bool = True,
+) -> AslProtocol:
+    """An acquisition of `repeats` pairs per delay (s); noise : SD of one pair; t1_tissue : (n,) s."""
+    delay = np.repeat(np.asarray(delays, np.float64), repeats)
+    return AslProtocol(
+        labeling=labeling,
+        post_labeling_delay=delay,
+        labeling_duration=np.full(len(delay), duration),
+        labeling_efficiency=0.85,
+        t1_blood=1.65,
+        t1_tissue=np.full(n, 1.3, np.float32) if t1_tissue is None else np.asarray(t1_tissue, np.float32),
+        partition_coefficient=0.9,
+        slice_delay=np.zeros(n, np.float32),
+        noise_variance=noise**2,
+        tissue_relaxation=tissue_relaxation,
+    )
+
+
+def asl_curves(protocol: AslProtocol, cbf: Array, att: Array, noise: float, seed: int) -> Array:
+    """What is measured of cbf (n,) ml/100g/min that arrives after att (n,) s; (n, t) float32, 1."""
+    curves = np.empty((len(cbf), len(protocol.post_labeling_delay)))
+    for delay in np.unique(protocol.slice_delay):
+        rows = protocol.slice_delay == delay
+        time = readout_times(
+            protocol.labeling, protocol.post_labeling_delay, protocol.labeling_duration, float(delay)
+        )
+        curves[rows] = simulate.labelled(
+            protocol.labeling,
+            time,
+            protocol.labeling_duration,
+            np.asarray(cbf)[rows],
+            np.asarray(att)[rows],
+            t1_tissue=protocol.t1_tissue[rows],
+            t1_blood=protocol.t1_blood,
+            efficiency=protocol.labeling_efficiency,
+            partition_coefficient=protocol.partition_coefficient,
+            tissue_relaxation=protocol.tissue_relaxation,
+            steps=200,
+        )
+    curves += np.random.default_rng(seed).normal(0.0, noise, curves.shape)
+    return np.asfortranarray(curves, np.float32)
+
+
+def asl(n: int, seed: int, *, one_delay: bool = False, noise: float = 1.5e-3) -> tuple[Array, AslProtocol]:
+    """Tissue of many flows, arrivals and T1, slices read out one after another; curves (n, t) float32."""
+    rng = np.random.default_rng(seed)
+    delays, repeats = (np.array([1.8]), 16) if one_delay else (DELAYS, 2)
+    t1_tissue = rng.uniform(1.1, 1.6, n)
+    protocol = asl_protocol(n, noise, delays=delays, repeats=repeats, t1_tissue=t1_tissue)
+    protocol = protocol._replace(slice_delay=(0.04 * rng.integers(0, 10, n)).astype(np.float32))
+    return asl_curves(protocol, rng.uniform(5, 120, n), rng.uniform(0.5, 2.5, n), noise, seed + 1), protocol
+
+
+def example(known: Method, n: int, seed: int = 0) -> tuple[Array, DscProtocol | AslProtocol]:
+    """Curves (n, t) float32 and the protocol that a method of the shelf can work on."""
+    if known.contrast == "dsc":
+        return dsc(n, seed)
+    return asl(n, seed, one_delay=known.name == "single_delay")

@@ -1,0 +1,62 @@
+"""Multi-delay ASL on a GPU: one thread a voxel, the arithmetic of `posterior` taken in as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from numba import cuda, float32
+
+from bolus_kernels.multi_delay import FLOW_UNIT, ONE, solvable
+from bolus_kernels.posterior import COARSE, WORK_ROWS, Labels, Prior, summarise, voxel_posterior
+
+THREADS = 128
+
+
+@cache
+def kernel(delays: int) -> Callable[..., None]:
+    """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
+
+    def multi_delay(
+        curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, time: Any, duration: Any, pairs: Any, scalars: Any,
+        pulsed: int, tissue_relaxation: int, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+    ) -> None:  # fmt: skip
+        voxel = cuda.grid(1)
+        if voxel >= curves.shape[1]:
+            return
+        mean = cuda.local.array(delays, float32)
+        response = cuda.local.array((delays, COARSE), float32)
+        work = cuda.local.array((WORK_ROWS, COARSE), float32)
+        result = cuda.local.array(4, float32)
+        labels = Labels(
+            time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0
+        )
+        prior = Prior(scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8])
+        within = summarise(curves[:, voxel], column, pairs, mean)
+        state[voxel] = solvable(within, t1_tissue[voxel], slice_delay[voxel])
+        if state[voxel] == 0:
+            rate = ONE / t1_tissue[voxel]
+            voxel_posterior(mean, within, rate, slice_delay[voxel], labels, prior, response, work, result)
+            cbf[voxel], sd_cbf[voxel] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
+            att[voxel], sd_att[voxel] = result[2], result[3]
+
+    return multi_delay
+
+
+@cache
+def compiled(delays: int) -> Any:
+    """The same, ready to launch as `compiled(delays)[blocks, THREADS](...)`; compiled at its first launch."""
+    return cuda.jit(kernel(delays))
+
+
+def launch(eaten: Sequence[Any], labels: Labels, maps: Sequence[Any]) -> None:
+    """Run over all voxels; every array lives on the device.
+
+    eaten : curves (t, n), column (t,), t1_tissue (n,), slice_delay (n,), then time, duration, pairs (m,) and
+    scalars (9,) as `kernel` reads them. maps : cbf, att, sd_cbf, sd_att (n,) float32 and state (n,) uint8,
+    filled in place.
+    """
+    blocks = -(-eaten[0].shape[1] // THREADS)
+    flags = (int(labels.pulsed), int(labels.tissue_relaxation))
+    compiled(labels.time.size)[blocks, THREADS](*eaten, *flags, *maps)

@@ -1,0 +1,139 @@
+"""Multi-delay ASL: blood flow and arrival with their uncertainty, from the exact posterior of each voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.device import Device, from_device, on_device
+from bolus_kernels.jit import kernel
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
+from bolus_kernels.posterior import COARSE, WORK_ROWS, Labels, Prior, summarise, voxel_posterior
+from bolus_kernels.state import State
+from bolus_kernels.tiles import FINITE, time_major
+
+LEAST_NOISE = 1e-20
+NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
+ZERO, ONE, FLOW_UNIT = np.float32(0), np.float32(1), np.float32(6000)
+
+
+@method(
+    "multi_delay",
+    contrast="asl",
+    family="quantification",
+    maps={"cbf": "ml/100g/min", "att": "s", "sd_cbf": "ml/100g/min", "sd_att": "s"},
+    parameters={
+        "att_mean": (1.3, "s", 0.0, 5.0),
+        "att_sd": (1.0, "s", 0.01, 10.0),
+        "cbf_sd": (200.0, "ml/100g/min", 1.0, 10000.0),
+        "noise_weight": (10.0, "1", 1.0, 10000.0),
+    },
+    paper="Buxton et al., Magn Reson Med 40:383 (1998)",
+    equation="p(ATT | y), flow and noise integrated out (normal-inverse-gamma), 1/T1' = 1/T1 + f/lambda",
+    label="",
+    cuda=True,
+)
+def multi_delay(
+    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, float], device: Device
+) -> VoxelMaps:
+    """Blood flow and arterial transit time, each with its posterior standard deviation.
+
+    curves : (n, t) float32, (control - label)/M0 of tissue. Gives cbf, sd_cbf : ml/100g/min and att,
+    sd_att : s, each (n,) float32, and state : (n,) uint8. The flow has the prior N(0, cbf_sd), broad around
+    zero; the noise variance the prior IG(noise_weight/2, noise_weight * pooled variance/2); the arrival
+    N(att_mean, att_sd) between 0 and the last time less a quarter of its bolus.
+    Source: Buxton 1998, eq. 3 and 5; the same posterior on a dense grid is the reference.
+    """
+    labels, column = labels_of(protocol)
+    prior = prior_of(protocol, labels, parameters)
+    maps = empty_maps(METHODS["multi_delay"], curves.shape[0])
+    voxelwise = (
+        np.ascontiguousarray(protocol.t1_tissue, np.float32),
+        np.ascontiguousarray(protocol.slice_delay, np.float32),
+    )
+    eaten = (time_major(curves), column, *voxelwise)
+    filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
+    if device.kind == "cuda":
+        _on_cuda(eaten, labels, prior, filled)
+    else:
+        _multi_delay(*eaten, labels, prior, *filled)
+    return refuse_infinite(maps)
+
+
+def _on_cuda(eaten: tuple[Any, ...], labels: Labels, prior: Prior, filled: tuple[Any, ...]) -> None:
+    from bolus_kernels.cuda.multi_delay import launch
+
+    scalars = np.array([labels.rate_blood, labels.partition, labels.gain, *prior], np.float32)
+    there = [on_device(array) for array in (*eaten, labels.time, labels.duration, labels.pairs, scalars)]
+    maps = tuple(on_device(array) for array in filled)
+    launch(there, labels, maps)
+    for host, made in zip(filled, maps, strict=True):
+        host[:] = from_device(made)
+
+
+def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, float]) -> Prior:
+    """The prior in the units of the kernel, from the method's parameters and the scan's pooled noise."""
+    last = int(np.argmax(labels.time))
+    noise = max(protocol.noise_variance, LEAST_NOISE)
+    return Prior(
+        np.float32(parameters["att_mean"]),
+        np.float32(1.0 / parameters["att_sd"] ** 2),
+        np.float32(labels.time[last] - 0.25 * labels.duration[last]),
+        np.float32(noise * (6000.0 / parameters["cbf_sd"]) ** 2),
+        np.float32(parameters["noise_weight"]),
+        np.float32(noise),
+    )
+
+
+def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
+    """The distinct (delay, duration) of a series and, for each of its pairs, which one it is."""
+    pulsed = protocol.labeling == "PASL"
+    delay = np.asarray(protocol.post_labeling_delay, np.float64)
+    duration = np.asarray(protocol.labeling_duration, np.float64)
+    kinds, column, pairs = np.unique(
+        np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
+    )
+    time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
+    labels = Labels(
+        time.astype(np.float32),
+        kinds[:, 1].astype(np.float32),
+        pairs.astype(np.float32),
+        np.float32(1.0 / protocol.t1_blood),
+        np.float32(protocol.partition_coefficient),
+        np.float32(2.0 * protocol.labeling_efficiency / protocol.partition_coefficient),
+        pulsed,
+        protocol.tissue_relaxation,
+    )
+    return labels, column.reshape(-1)
+
+
+@kernel
+def _multi_delay(
+    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, labels: Any, prior: Any,
+    cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+) -> None:  # fmt: skip
+    delays = labels.time.size
+    mean, response = np.empty(delays, np.float32), np.empty((delays, COARSE), np.float32)
+    work, result = np.empty((WORK_ROWS, COARSE), np.float32), np.empty(4, np.float32)
+    for v in range(curves.shape[1]):
+        within = summarise(curves[:, v], column, labels.pairs, mean)
+        state[v] = solvable(within, t1_tissue[v], slice_delay[v])
+        if state[v] == 0:
+            rate = ONE / t1_tissue[v]
+            voxel_posterior(mean, within, rate, slice_delay[v], labels, prior, response, work, result)
+            cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
+            att[v], sd_att[v] = result[2], result[3]
+
+
+@kernel
+def solvable(within: Any, t1_tissue: Any, slice_delay: Any) -> int:
+    """The state of a voxel before it is computed, from what would break its arithmetic."""
+    if not abs(within) <= FINITE:
+        return NOT_FINITE
+    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
+        return NO_SOLUTION
+    return 0

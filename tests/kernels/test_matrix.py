@@ -1,0 +1,190 @@
+"""The test matrix that every method of the shelf passes, by being there."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.example import example
+from benchmarks.reference.judge import JUDGES, judged
+from bolus_kernels import device
+from bolus_kernels.method import STANDARD_DEVIATION, Method
+from bolus_kernels.shelf import shelf
+from bolus_kernels.state import State
+
+Maps = dict[str, NDArray[Any]]
+SHELF = list(shelf().values())
+N = 300
+
+every_method = pytest.mark.parametrize("known", SHELF, ids=[known.name for known in SHELF])
+
+
+@cache
+def _made(name: str, n: int) -> tuple[Any, Any]:
+    return example(shelf()[name], n)
+
+
+def case(known: Method, n: int = N) -> tuple[Any, Any]:
+    """Curves (n, t), free to be changed, and their protocol."""
+    curves, protocol = _made(known.name, n)
+    return curves.copy(order="F"), protocol
+
+
+def run(
+    known: Method, curves: Any, protocol: Any, parameters: Mapping[str, float] | None = None, threads: int = 1
+) -> Maps:
+    given = known.defaults() if parameters is None else dict(parameters)
+    maps = known.function(curves, protocol, given, device.cpu(threads))
+    assert set(maps) == {*known.maps, "state"}
+    for name, values in maps.items():
+        assert values.shape == (len(curves),)
+        assert values.dtype == (np.uint8 if name == "state" else np.float32)
+    return maps
+
+
+def same(first: Maps, second: Maps) -> bool:
+    """Every bit of every map, NaN included."""
+    return all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_the_shelf_has_the_methods_of_the_foundation() -> None:
+    assert {"csvd", "osvd", "uncorrected", "bsw", "single_delay", "multi_delay"} <= set(shelf())
+
+
+@every_method
+def test_no_voxels_give_empty_maps(known: Method) -> None:
+    curves, protocol = case(known, 0)
+    run(known, curves, protocol)
+
+
+@every_method
+def test_one_voxel_is_what_it_is_among_many(known: Method) -> None:
+    curves, protocol = case(known, 5)
+    alone = run(known, curves[2:3], protocol.rows(slice(2, 3)))
+    among = run(known, curves, protocol)
+    assert same(alone, {name: values[2:3] for name, values in among.items()})
+
+
+@every_method
+def test_blocks_of_voxels_give_what_the_whole_gives(known: Method) -> None:
+    curves, protocol = case(known)
+    whole = run(known, curves, protocol)
+    blocks = [slice(0, 97), slice(97, 98), slice(98, N)]
+    parts = [run(known, curves[block], protocol.rows(block)) for block in blocks]
+    assert same(whole, {name: np.concatenate([part[name] for part in parts]) for name in whole})
+
+
+@every_method
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_broken_curve_is_nan_with_a_state_and_harms_no_neighbour(known: Method, bad: float) -> None:
+    curves, protocol = case(known)
+    good = run(known, curves, protocol)
+    broken = curves.copy(order="F")
+    at = [0, 63, 64, 170, N - 1]
+    broken[at, [0, 1, 2, 3, curves.shape[1] - 1]] = bad
+    maps = run(known, broken, protocol)
+    assert np.all(maps["state"][at] == State.NOT_FINITE)
+    assert all(np.isnan(maps[name][at]).all() for name in known.maps)
+    left = np.delete(np.arange(N), at)
+    assert same({k: v[left] for k, v in maps.items()}, {k: v[left] for k, v in good.items()})
+
+
+@every_method
+def test_a_voxel_without_a_good_state_is_nan_and_one_with_it_is_not(known: Method) -> None:
+    curves, protocol = case(known)
+    curves[::7] = -np.abs(curves[::7])
+    maps = run(known, curves, protocol)
+    for name in known.maps:
+        assert np.array_equal(np.isnan(maps[name]), maps["state"] != State.GOOD)
+    assert np.mean(maps["state"] == State.GOOD) > 0.8
+
+
+@every_method
+def test_a_wild_curve_is_finite_or_has_a_state(known: Method) -> None:
+    """Curves divided by a calibration near zero, spikes, steps: over twelve orders of magnitude."""
+    curves, protocol = case(known)
+    rng = np.random.default_rng(60)
+    wild = rng.normal(size=curves.shape) * 10.0 ** rng.uniform(-6, 6, (N, 1))
+    wild[::3] = curves[::3] * 10.0 ** rng.uniform(-6, 6, (N, 1))[::3]
+    wild[1::3, 5] *= 1000
+    maps = run(known, np.asfortranarray(wild, np.float32), protocol)
+    good = maps["state"] == State.GOOD
+    for name in known.maps:
+        assert np.isfinite(maps[name][good]).all(), name
+        assert np.isnan(maps[name][~good]).all(), name
+        if name.startswith(STANDARD_DEVIATION):
+            assert (maps[name][good] >= 0).all(), name
+
+
+@every_method
+def test_the_order_of_voxels_does_not_matter(known: Method) -> None:
+    curves, protocol = case(known)
+    back: dict[str, Any] = {
+        name: value[::-1].copy()
+        for name, value in protocol._asdict().items()
+        if name in {"blood_volume", "t1_tissue", "slice_delay"}
+    }
+    forward = run(known, curves, protocol)
+    reversed_ = run(known, np.asfortranarray(curves[::-1]), protocol._replace(**back))
+    assert same(forward, {name: values[::-1].copy() for name, values in reversed_.items()})
+
+
+@every_method
+def test_the_order_in_memory_does_not_matter(known: Method) -> None:
+    curves, protocol = case(known)
+    assert curves.flags.f_contiguous
+    assert same(run(known, curves, protocol), run(known, np.ascontiguousarray(curves), protocol))
+
+
+@every_method
+def test_curves_are_not_written_to(known: Method) -> None:
+    curves, protocol = case(known)
+    before = curves.copy()
+    curves.flags.writeable = False
+    run(known, curves, protocol)
+    assert np.array_equal(curves, before)
+
+
+@every_method
+def test_two_runs_and_any_number_of_threads_are_identical(known: Method) -> None:
+    curves, protocol = case(known)
+    first = run(known, curves, protocol)
+    assert same(first, run(known, curves, protocol))
+    assert same(first, run(known, curves, protocol, threads=3))
+
+
+@every_method
+def test_every_parameter_runs_at_both_ends_of_its_range_and_changes_something(known: Method) -> None:
+    curves, protocol = case(known)
+    usual = run(known, curves, protocol)
+    for name, parameter in known.parameters.items():
+        ends = [
+            run(known, curves, protocol, known.defaults() | {name: v})
+            for v in (parameter.low, parameter.high)
+        ]
+        assert not all(same(usual, end) for end in ends), f"{name} is not obeyed"
+        for end in ends:
+            bad = end["state"] != State.GOOD
+            assert all(np.array_equal(np.isnan(end[key]), bad) for key in known.maps)
+
+
+@every_method
+def test_the_method_agrees_with_its_reference(known: Method) -> None:
+    """Means within 0.05 posterior SD and SDs within 5 %, where a method has them; else within 1e-4."""
+    assert known.name in JUDGES, f"{known.name} has no reference in benchmarks/reference/judge.py"
+    curves, protocol = example(known, 30, seed=7)
+    found = run(known, curves, protocol)
+    truth = judged(known.name, curves, protocol, known.defaults())
+    assert set(truth) == set(known.maps)
+    for name, reference in truth.items():
+        if name.startswith(STANDARD_DEVIATION):
+            allowed = 0.05 * reference
+        elif STANDARD_DEVIATION + name in truth:
+            allowed = 0.05 * truth[STANDARD_DEVIATION + name]
+        else:
+            allowed = 1e-4 * np.maximum(np.abs(reference), np.nanmean(np.abs(reference)))
+        assert np.array_equal(np.isnan(found[name]), np.isnan(reference))
+        assert np.nanmax(np.abs(found[name] - reference) / allowed) <= 1, name
