@@ -51,6 +51,9 @@ def multi_delay(
     labels, column = labels_of(protocol)
     prior = prior_of(protocol, labels, parameters)
     maps = empty_maps(METHODS["multi_delay"], curves.shape[0])
+    if curves.shape[1] + parameters["noise_weight"] <= 2:  # a Student t of so few degrees has no variance
+        maps["state"][:] = State.NO_SOLUTION
+        return maps
     voxelwise = (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),

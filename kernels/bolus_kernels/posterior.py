@@ -22,7 +22,8 @@ RESOLVED = np.float32(4.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
-TYPICAL_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5)
+TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
+"""1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
 ZERO, ONE, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.125)
 LOWEST = np.float32(-3e38)
 RAMP = np.arange(COARSE, dtype=np.float32)
@@ -81,7 +82,7 @@ def voxel_posterior(
     for level in range(LEVELS):
         relaxation = labels.rate_blood
         if labels.tissue_relaxation:
-            relaxation = max(LEAST_RATE * rate, rate + flow / labels.partition)
+            relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
         step = (high - low) / np.float32(nodes - 1)
         freedom, floor = score_nodes(
             mean, within, relaxation, slice_delay, labels, prior, low, step, nodes, response, work
