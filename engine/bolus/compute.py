@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus.recipe import AUTO, Recipe
+from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Map, Maps
 from bolus.voxels import BRAIN, rows_of, volume_of
 from bolus_kernels.asl import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.method import STANDARD_DEVIATION, Method, VoxelMaps
-from bolus_kernels.shelf import shelf
 from bolus_kernels.state import MEANINGS, State
 
 BLOCK = 16384
 """Voxels a block: the same cut on every machine and for any number of threads, so that results are the same."""
-UNCORRECTED = "uncorrected"
 NAMES = {
     "cbf": "cerebral blood flow",
     "cbv": "cerebral blood volume",
@@ -68,14 +66,14 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
 
 
 def methods_for(recipe: Recipe, protocol: Any) -> list[Method]:
-    """The methods in the order in which they need each other: volumes, then what divides by them."""
-    known = shelf()
-    if isinstance(protocol, AslProtocol):
-        wish = recipe["asl.quantification"]
-        if wish == AUTO:
-            wish = "multi_delay" if np.ptp(protocol.post_labeling_delay) > 0 else "single_delay"
-        return [known[wish]]
-    return [known[name] for name in (UNCORRECTED, *recipe["dsc.leakage"], *recipe["dsc.deconvolution"])]
+    """The methods for one scan: among several quantifications, the one that suits its delays."""
+    if not isinstance(protocol, AslProtocol):
+        return chosen_methods(recipe, "dsc")
+    methods = chosen_methods(recipe, "asl")
+    if len(methods) == 1:
+        return methods
+    suits = "multi_delay" if np.ptp(protocol.post_labeling_delay) > 0 else "single_delay"
+    return [method for method in methods if method.name == suits]
 
 
 def run_blocks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 
@@ -48,3 +50,13 @@ class BolusError(Exception):
     def sentence(self) -> str:
         """Seen, expected and mend as one line, without code and file."""
         return f"saw {self.seen}; expected {self.expected}. {self.mend}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """How to go on after an unknown name: the closest known ones, else the first few."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"There are: {', '.join(names[:5])}{more}." if names else "There are none."

@@ -12,7 +12,7 @@ import numpy as np
 from bolus.compute import compute
 from bolus.prepare import prepare
 from bolus.read import read
-from bolus.recipe import Recipe
+from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
 from bolus_kernels.asl import AslProtocol
@@ -20,7 +20,6 @@ from bolus_kernels.concentration import relaxation
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.method import Contrast
-from bolus_kernels.shelf import shelf
 
 log = logging.getLogger("bolus")
 
@@ -56,11 +55,9 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
     if "dsc" in wanted:
         series = np.asarray(1000 * np.exp(-0.03 * bolus), np.int16)[:, None]
         relaxation(series, np.zeros(1, np.int64), 1.0, 0.0, (0, 2), 0.03)
-    for method in shelf().values():
-        chosen = method.family == "quantification" or any(
-            method.name in recipe[key] for key in ("dsc.deconvolution", "dsc.leakage")
-        )
-        if method.contrast in wanted and (chosen or method.name == "uncorrected"):
-            curve = np.asfortranarray(bolus[None], np.float32)
-            protocol = dsc if method.contrast == "dsc" else asl
-            method.function(curve, protocol, recipe.parameters(method), cpu())
+    for contrast in wanted:
+        protocol = dsc if contrast == "dsc" else asl
+        for method in chosen_methods(recipe, contrast):
+            method.function(
+                np.asfortranarray(bolus[None], np.float32), protocol, recipe.parameters(method), cpu()
+            )

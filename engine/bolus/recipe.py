@@ -7,12 +7,12 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from bolus.errors import BolusError, Code
+from bolus.errors import BolusError, Code, nearest
 from bolus_kernels.method import Contrast, Method
 from bolus_kernels.shelf import of_family, shelf
 
@@ -136,10 +136,30 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
 
 
 def signature(recipe: Recipe, contrast: Contrast) -> str:
-    """SHA-256 of all that the maps of one contrast depend on: its keys, and its methods' versions."""
-    values = {key: value for key, value in recipe.values.items() if key.startswith(f"{contrast}.")}
-    versions = {name: method.version for name, method in shelf().items() if method.contrast == contrast}
-    return _digest({**values, **versions})
+    """SHA-256 of all that the maps of one contrast depend on: its keys, and its chosen methods' versions."""
+    chosen = {method.name: method.version for method in chosen_methods(recipe, contrast)}
+    idle = tuple(f"{contrast}.{name}." for name in shelf() if name not in chosen)
+    values = {
+        key: value
+        for key, value in recipe.values.items()
+        if key.startswith(f"{contrast}.") and not key.startswith(idle)
+    }
+    return _digest({**values, **chosen})
+
+
+def chosen_methods(recipe: Recipe, contrast: Contrast) -> list[Method]:
+    """Every method that a recipe may use on a scan of one contrast, in the order in which they need each other."""
+    if contrast == "dsc":
+        names = ["uncorrected", *recipe["dsc.leakage"], *recipe["dsc.deconvolution"]]
+    else:
+        wish = recipe["asl.quantification"]
+        names = of_family("quantification") if wish == AUTO else [wish]
+    return [shelf()[name] for name in names]
+
+
+def version() -> str:
+    """The version of bolus that is installed, as every output tells it."""
+    return metadata.version("bolus")
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -168,9 +188,8 @@ def _flat(table: Mapping[str, Any], path: Path, above: str = "") -> Iterator[tup
 def _known(name: str, where: str) -> Key:
     if name not in keys():
         ending = [known for known in keys() if known.rpartition(".")[2] == name]
-        near = ending[:1] or get_close_matches(name, keys(), 1, 0.4)
-        mend = f"Did you mean {near[0]}?" if near else "`bolus methods --recipe` prints all keys."
-        raise _refusal(where, f"the key {name!r}", "a key that exists", mend)
+        mend = f"Did you mean {ending[0]}?" if ending else nearest(name, keys())
+        raise _refusal(where, f"the key {name!r}", "a key of `bolus methods --recipe`", mend)
     return keys()[name]
 
 
@@ -202,14 +221,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
             raise _refusal(where, seen, "a list", f'Write {name.rpartition(".")[2]} = ["{key.choices[0]}"].')
         for item in items:
             if item not in key.choices:
-                near = get_close_matches(str(item), key.choices, 1, 0.3)
-                mend = f"Did you mean {near[0]}?" if near else "Choose one of these."
-                raise _refusal(
-                    where,
-                    seen,
-                    f"{'any' if key.kind == 'choices' else 'one'} of {', '.join(key.choices)}",
-                    mend,
-                )
+                expected = f"{'any' if key.kind == 'choices' else 'one'} of {', '.join(key.choices)}"
+                raise _refusal(where, seen, expected, nearest(str(item), key.choices))
         if len(set(items)) < len(items):
             raise _refusal(where, seen, "each name once", "Remove the repeated one.")
     elif not (key.kind == "number or auto" and value == AUTO):

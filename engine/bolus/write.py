@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bolus import nifti
-from bolus.recipe import Recipe
+from bolus.recipe import Recipe, version
 from bolus.series import AIF, Map, Maps, Outcome
 
 HIDDEN = ".tmp-"
@@ -91,7 +90,7 @@ def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
         "Sources": list(hashes),
         "SourceHashes": hashes,
         "Device": maps.device,
-        "GeneratedBy": [{"Name": "bolus", "Version": version("bolus")}],
+        "GeneratedBy": [{"Name": "bolus", "Version": version()}],
         "RecipeHash": recipe.hash,
     }
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bolus.bids import from_manifest
 from bolus.errors import Code
-from bolus.manifest import from_manifest
 
 
 def keys(found):

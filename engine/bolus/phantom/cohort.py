@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bolus.errors import BolusError, Code
@@ -11,6 +10,7 @@ from bolus.phantom.design import Design, Labeling
 from bolus.phantom.files import write_json, write_table
 from bolus.phantom.session import TRUTH, write_session
 from bolus.phantom.tissue import TISSUES
+from bolus.recipe import version
 
 BIDS_VERSION = "1.10.0"
 README = """A phantom of brain perfusion
@@ -82,7 +82,7 @@ def write_frame(folder: Path, design: Design) -> None:
 
 
 def _describe(folder: Path, name: str, kind: str) -> None:
-    made_by = {"Name": "bolus", "Version": _version(), "Description": "bolus phantom"}
+    made_by = {"Name": "bolus", "Version": version(), "Description": "bolus phantom"}
     content = {
         "Name": name,
         "BIDSVersion": BIDS_VERSION,
@@ -111,10 +111,3 @@ def _participants(folder: Path, design: Design) -> None:
     }
     write_table(folder / "participants.tsv", ("participant_id", *columns), rows)
     write_json(folder / "participants.json", columns)
-
-
-def _version() -> str:
-    try:
-        return version("bolus")
-    except PackageNotFoundError:  # a source tree that was never installed
-        return "unknown"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bolus.sidecar import Sidecar, seconds
+from bolus.read.sidecar import Sidecar, seconds
 
 READOUT = seconds(0.0, 20.0, closed=True)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from bolus import nifti
-from bolus.asl_fields import asl_fields
-from bolus.checks import check_map, check_mask, check_same_grid, check_series, header_doubts
-from bolus.dsc_fields import dsc_fields
 from bolus.errors import BolusError, Code
+from bolus.read.asl import asl_fields
+from bolus.read.checks import check_map, check_mask, check_same_grid, check_series, header_doubts
+from bolus.read.dsc import dsc_fields
+from bolus.read.sidecar import Sidecar
+from bolus.read.sidecar import load as load_sidecar
+from bolus.read.tables import read_aif, read_context
 from bolus.series import Scan, Series, Volume
-from bolus.sidecar import Sidecar
-from bolus.sidecar import load as load_sidecar
-from bolus.tables import read_aif, read_context
 
 LEAST_VOLUMES = 10
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
+from bolus.bids.entities import IMAGE, Name, parse
 from bolus.disk import no_permission, read_text
-from bolus.entities import IMAGE, Name, parse
 from bolus.errors import BolusError, Code
 from bolus_kernels.method import Contrast
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from bolus.errors import BolusError, Code
+from bolus.read.sidecar import Sidecar, Span, seconds
+from bolus.read.slices import slice_timing
 from bolus.series import ASL, Volume
-from bolus.sidecar import Sidecar, Span, seconds
-from bolus.slices import slice_timing
 
 M0Type = Literal["Separate", "Included", "Estimate", "Absent"]
 TYPES = ("PCASL", "CASL", "PASL")

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bolus.belongings import derived, names
-from bolus.bids import unusable
+from bolus.bids.belongings import derived, names
+from bolus.bids.entities import LABEL, bare, parse
+from bolus.bids.tree import unusable
 from bolus.disk import read_text
-from bolus.entities import LABEL, bare, nearest, parse
-from bolus.errors import BolusError, Code
+from bolus.errors import BolusError, Code, nearest
 from bolus.series import Found, Scan
 from bolus_kernels.method import Contrast
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bolus.prepare_asl import asl_curves
-from bolus.prepare_dsc import dsc_curves
+from bolus.prepare.asl import asl_curves
+from bolus.prepare.dsc import dsc_curves
 from bolus.recipe import Recipe
 from bolus.series import ASL, DSC, Curves, Series
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bolus.errors import BolusError, Code
+from bolus.read.sidecar import Sidecar, Span, seconds
 from bolus.series import DSC, Volume
-from bolus.sidecar import Sidecar, Span, seconds
 
 # A gradient echo below 1 ms or a volume faster than 0.1 s is no DSC series; above, it is milliseconds.
 ECHO_TIME = seconds(0.001, 1.0, closed=True)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from bolus.belongings import calibration, derived, inherited, names
+from bolus.bids.belongings import calibration, derived, inherited, names
+from bolus.bids.entities import IMAGE, LABEL, Name, bare, harmless, parse, split
 from bolus.disk import no_permission
-from bolus.entities import IMAGE, LABEL, Name, bare, harmless, nearest, parse, split
-from bolus.errors import BolusError, Code
+from bolus.errors import BolusError, Code, nearest
 from bolus.series import Found, Scan
 from bolus_kernels.method import Contrast
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 LABEL = re.compile(r"[0-9A-Za-z+]+")
@@ -66,13 +65,3 @@ def harmless(name: str) -> str:
     if not UNSAFE.search(name):
         return name
     return f"{UNSAFE.sub('-', name)}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """How to go on after an unknown name: the closest known ones, else the first few."""
-    names = sorted(known)
-    close = get_close_matches(name, names, n=3, cutoff=0.6)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"There are: {', '.join(names[:5])}{more}." if names else "There are none."

@@ -175,8 +175,9 @@ def _mean(image: Volume, volumes: list[int]) -> NDArray[np.float32]:
     total = np.zeros(image.grid.shape, np.float32, order="F")
     for volume in volumes:
         total += image.data[..., volume]
-    mean: NDArray[np.float32] = total * np.float32(image.slope / len(volumes)) + np.float32(image.inter)
-    return mean
+    total *= np.float32(image.slope / len(volumes))
+    total += np.float32(image.inter)
+    return total
 
 
 def _t1_blood(series: Series, acquisition: ASL, recipe: Recipe) -> float:

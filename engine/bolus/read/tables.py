@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bolus.disk import read_text
-from bolus.entities import nearest
-from bolus.errors import BolusError, Code
+from bolus.errors import BolusError, Code, nearest
 from bolus.series import GivenAIF
 
 VOLUME_TYPES = ("control", "label", "m0scan", "deltam")

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bolus.disk import read_text
-from bolus.entities import nearest
-from bolus.errors import BolusError, Code
+from bolus.errors import BolusError, Code, nearest
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,161 @@
+"""One scan in a worker: compute it, name what went wrong, enter it in the ledger."""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bolus.errors import BolusError, Code
+from bolus.recipe import Recipe, version
+from bolus.series import Outcome, Scan
+from bolus_cluster.cohort import LOGS, Record, Stamp, State, enter, look_up, name_of, sha256, write_whole
+
+if TYPE_CHECKING:
+    from os import stat_result
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is sent: names of files and how to treat them, never an array."""
+
+    scan: Scan
+    root: Path
+    out: Path
+    recipe: Recipe
+    signature: str
+    device: str
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What comes back from a worker: enough for a progress line; the rest is in the ledger."""
+
+    scan: str
+    state: State
+    code: str = ""
+    message: str = ""
+    file: str = ""
+    seconds: float = 0.0
+
+
+def attempt(job: Job) -> Row:
+    """Compute one scan and enter what became of it; a scan that fails is a row, not an exception.
+
+    Raises OSError only where the ledger itself cannot be written: then the cohort cannot go on.
+    """
+    started = time.perf_counter()
+    blank = _blank(job.scan, job.out)
+    blank = replace(blank, attempts=blank.attempts + 1, signature=job.signature)
+    try:
+        # Looked at before they are read: a file that changes meanwhile is noticed by the next run.
+        seen = {path: path.stat() for path in job.scan.files()}
+        outcome = _process(job)
+        record = _succeeded(blank, job, outcome, seen)
+    except Exception as error:
+        log = job.out / LOGS / f"{job.scan.key}.log"
+        problem = translate(error, str(job.scan.images[0]), str(log))
+        if problem.code is Code.INTERNAL:
+            write_whole(log, "".join(traceback.format_exception(error)).encode())
+        record = _failed(blank, problem)
+    record = replace(record, seconds=round(time.perf_counter() - started, 3))
+    return _entered(job.out, record)
+
+
+def refuse(scan: Scan, out: Path, problem: BolusError, attempts: int = 0) -> Row:
+    """Enter a scan that failed outside `attempt`: refused at the door, or its worker died; raises OSError."""
+    blank = _blank(scan, out)
+    return _entered(out, _failed(replace(blank, attempts=blank.attempts + attempts), problem))
+
+
+def skip(scan: Scan, out: Path, why: str) -> Row:
+    """Enter a scan that this run did not come to. Raises OSError."""
+    return _entered(out, replace(_blank(scan, out), state="skipped", message=why))
+
+
+def translate(error: Exception, file: str, log: str) -> BolusError:
+    """Any exception as a refusal that says what to do; what nobody foresaw becomes E_INTERNAL.
+
+    `file` is the one at hand where the exception names none, `log` where the traceback is found.
+    """
+    from bolus_kernels.device import DeviceUnavailable
+
+    if isinstance(error, BolusError):
+        return error
+    file = str(getattr(error, "filename", None) or file)
+    if isinstance(error, MemoryError):
+        mend = "Run fewer workers at a time, or on a machine with more memory."
+        return BolusError(Code.MEMORY, file, "no memory left", "a scan that fits into memory", mend)
+    if isinstance(error, DeviceUnavailable):
+        mend = "Mend what is said there, or use --device auto."
+        return BolusError(Code.DEVICE, file, str(error), "a usable GPU", mend)
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        mend = "Free some space or raise the quota, then run again: what is done stays done."
+        return BolusError(Code.SPACE, file, "a full disk or quota", "room for the maps", mend)
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        mend = "Change the permissions (chmod, setfacl), or choose another output folder."
+        return BolusError(Code.PERM, file, "permission denied", "a file or folder one may use", mend)
+    if number == errno.ENOENT:
+        mend = "Restore the file and run again."
+        return BolusError(Code.PATH, file, "no such file", "the file that was there", mend)
+    seen = " ".join(f"{type(error).__name__}: {error}".split())
+    mend = f"Please report it, with {log}."
+    return BolusError(Code.INTERNAL, file, seen, "none: this is a mistake in bolus", mend)
+
+
+def _process(job: Job) -> Outcome:
+    from bolus import pipeline
+    from bolus_kernels import device
+
+    return pipeline.process(job.scan, job.out, job.recipe, device.select(job.device, job.threads))
+
+
+def _blank(scan: Scan, out: Path) -> Record:
+    previous = look_up(out, scan.key)
+    return Record(
+        scan=scan.key,
+        subject=scan.subject,
+        session=scan.session,
+        modality=scan.contrast,
+        state="skipped",
+        attempts=previous.attempts if previous else 0,
+        version=version(),
+    )
+
+
+def _succeeded(blank: Record, job: Job, outcome: Outcome, seen: dict[Path, stat_result]) -> Record:
+    inputs = {}
+    for path, state in seen.items():
+        digest = outcome.sources.get(str(path)) or sha256(path)
+        inputs[name_of(path, job.root)] = Stamp(digest, state.st_size, state.st_mtime_ns)
+    outputs = {}
+    for name, digest in outcome.outputs.items():
+        state = (job.out / name).stat()
+        outputs[name] = Stamp(digest, state.st_size, state.st_mtime_ns)
+    return replace(
+        blank,
+        state="done_with_warnings" if outcome.warnings else "done",
+        message="; ".join(outcome.warnings),
+        device=outcome.device,
+        voxels=outcome.voxels,
+        numbers=dict(outcome.numbers),
+        warnings=outcome.warnings,
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def _failed(blank: Record, problem: BolusError) -> Record:
+    return replace(
+        blank, state="failed", code=str(problem.code), message=problem.sentence(), file=problem.file
+    )
+
+
+def _entered(out: Path, record: Record) -> Row:
+    enter(out, record)
+    return Row(record.scan, record.state, record.code, record.message, record.file, record.seconds)

@@ -1,0 +1,183 @@
+"""The ledger: one atomic JSON per scan below OUT_DIR/.bolus, which makes every run a resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from bolus.series import Scan
+from bolus.write import HIDDEN
+
+State = Literal["done", "done_with_warnings", "failed", "skipped"]
+DONE = ("done", "done_with_warnings")
+
+LEDGER = Path(".bolus", "scans")
+LOGS = Path(".bolus", "logs")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What one file was: its SHA-256, its size in bytes and its time of change in ns."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one scan, and of which files: everything needed to know whether it must run again.
+
+    `inputs` are named below the BIDS folder where they lie in it, `outputs` below the output folder.
+    """
+
+    scan: str
+    subject: str
+    session: str | None
+    modality: str
+    state: State
+    code: str = ""
+    message: str = ""
+    file: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+    device: str = ""
+    voxels: int = 0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    inputs: Mapping[str, Stamp] = field(default_factory=dict)
+    outputs: Mapping[str, Stamp] = field(default_factory=dict)
+    signature: str = ""
+    version: str = ""
+
+
+def write_whole(path: Path, data: bytes) -> bool:
+    """Put `data` at `path`, whole or not at all, unless it is there already; says whether it wrote.
+
+    Raises OSError (a full disk, a folder without leave to write) with nothing left behind.
+    """
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{HIDDEN}{uuid4().hex[:8]}-{path.name}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True
+
+
+def enter(out: Path, record: Record) -> None:
+    """Write the record of a scan; maps that its last record names and this one does not are removed first.
+
+    So a map on disk always belongs to the state in the table: none stays from an older recipe or input.
+    Raises OSError.
+    """
+    previous = look_up(out, record.scan)
+    for name in previous.outputs if previous else ():
+        if name not in record.outputs:
+            (out / name).unlink(missing_ok=True)
+    if record.state in DONE:
+        (out / LOGS / f"{record.scan}.log").unlink(missing_ok=True)
+    numbers = {name: value for name, value in record.numbers.items() if math.isfinite(value)}
+    text = json.dumps(asdict(record) | {"numbers": numbers}, indent=1, ensure_ascii=False)
+    write_whole(_entry(out, record.scan), text.encode() + b"\n")
+
+
+def look_up(out: Path, scan: str) -> Record | None:
+    """The record of one scan; None where there is none, or one that cannot be read."""
+    try:
+        content: dict[str, Any] = json.loads(_entry(out, scan).read_bytes())
+        for side in ("inputs", "outputs"):
+            content[side] = {name: Stamp(**stamp) for name, stamp in content[side].items()}
+        content["warnings"] = tuple(content["warnings"])
+        return Record(**content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def scans(out: Path) -> list[str]:
+    """The names of the scans in the ledger, sorted."""
+    return sorted(path.stem for path in (out / LEDGER).glob("[!.]*.json"))
+
+
+def records(out: Path) -> Iterator[Record]:
+    """Every record of the ledger, one at a time, sorted by the scan's name."""
+    return filter(None, (look_up(out, scan) for scan in scans(out)))
+
+
+def forget(out: Path, scan: str) -> None:
+    """Take a scan out of the ledger."""
+    _entry(out, scan).unlink(missing_ok=True)
+
+
+def reason(record: Record | None, scan: Scan, signature: str, root: Path, out: Path) -> str | None:
+    """Why a scan must be computed (again), in a few words; None when everything stands as it was left.
+
+    Contents decide: a file whose size and time are the recorded ones is trusted, any other is hashed.
+    """
+    if record is None:
+        return "new"
+    if record.state not in DONE:
+        return f"{record.state} before" + (f" ({record.code})" if record.code else "")
+    if record.signature != signature:
+        return "the recipe or a method changed"
+    now = {name_of(path, root): path for path in scan.files()}
+    if differing := sorted(now.keys() ^ record.inputs.keys()):
+        return f"{'new' if differing[0] in now else 'gone'} input: {differing[0]}"
+    for name, path in now.items():
+        if not unchanged(path, record.inputs[name]):
+            return f"changed input: {name}"
+    for name, stamp in record.outputs.items():
+        if not unchanged(out / name, stamp):
+            return f"missing or damaged output: {name}"
+    return None
+
+
+def unchanged(path: Path, stamp: Stamp) -> bool:
+    """Whether the file still has the recorded content."""
+    try:
+        state = path.stat()
+        if state.st_size != stamp.size:
+            return False
+        return state.st_mtime_ns == stamp.mtime_ns or sha256(path) == stamp.sha256
+    except OSError:
+        return False
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def name_of(path: Path, root: Path) -> str:
+    """How the ledger calls an input: its path below the BIDS folder, else its full path.
+
+    So a data set that is moved or mounted elsewhere is still the same data set.
+    """
+    full, top = path.absolute(), root.absolute()
+    return full.relative_to(top).as_posix() if full.is_relative_to(top) else full.as_posix()
+
+
+def _entry(out: Path, scan: str) -> Path:
+    return out / LEDGER / f"{scan}.json"

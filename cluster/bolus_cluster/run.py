@@ -1,0 +1,130 @@
+"""A run over a cohort: refuse what cannot be read, spread the rest, collect, enter, write the table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from threading import Event
+
+from bolus.errors import BolusError, Code
+from bolus_cluster import table
+from bolus_cluster.attempt import Job, Row, refuse, skip, translate
+from bolus_cluster.cohort import DONE, forget, look_up, scans
+from bolus_cluster.describe import describe
+from bolus_cluster.lock import held
+from bolus_cluster.plan import Plan, Task
+from bolus_cluster.workers import spread
+from bolus_kernels import device
+
+# The machine's or a neighbour's fault rather than the request's: exit 3, not 2.
+MACHINE = frozenset(
+    {
+        Code.LOCKED, Code.SPACE, Code.PERM, Code.DEVICE, Code.MEMORY,
+        Code.WORKER_DIED, Code.TIMEOUT, Code.INTERNAL,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to: scans per state over its share of the cohort, and how many stood as they were."""
+
+    states: Counter[str]
+    standing: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all are done, 1 when some are not."""
+        return 0 if all(state in DONE for state, count in self.states.items() if count) else 1
+
+
+def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> Summary:
+    """Carry out a plan; one bad scan never stops the rest, an end at any moment can be resumed.
+
+    Each finished scan is told to `watch`. Raises BolusError where the cohort cannot run: E_LOCKED, E_DEVICE;
+    and OSError where the output folder cannot be written.
+    """
+    request = plan.request
+    _check_device(request.device)
+    states: Counter[str] = Counter()
+    ended = Event()
+    left = {task.scan.key: task for task in plan.tasks}
+    with held(request.out, len(plan.tasks) + len(plan.standing), request.shard, request.participants):
+        describe(request.out, request.root, plan.recipe)
+        try:
+            with closing(_rows(plan, ended)) as rows:
+                for row in rows:
+                    del left[row.scan]
+                    states[row.state] += 1
+                    watch(row)
+                    if row.state == "failed" and request.stop_on_first_failure:
+                        ended.set()  # what is in the air still lands
+        finally:
+            states["skipped"] += _skip(plan, left)
+            _forget_vanished(plan)
+            table.write(request.out)
+    for key in plan.standing:
+        record = look_up(request.out, key)
+        states[record.state if record else "failed"] += 1
+    return Summary(states, len(plan.standing))
+
+
+def exit_code(problem: BolusError) -> int:
+    """The exit code of a run that could not: 3 for the machine's fault, 2 where the request is wrong."""
+    return 3 if problem.code in MACHINE else 2
+
+
+def _rows(plan: Plan, ended: Event) -> Generator[Row]:
+    request = plan.request
+    for task in plan.tasks:
+        if task.problem is not None and not ended.is_set():
+            yield refuse(task.scan, request.out, task.problem)
+    sound = [task for task in plan.tasks if task.problem is None]
+    if not sound or ended.is_set():
+        return
+    from bolus import pipeline
+
+    processors = device.processors()
+    workers = request.workers or processors
+    if workers > 1:
+        workers = min(workers, max(2, len(sound)))
+    threads = max(1, processors // min(workers, len(sound)))
+    jobs = takewhile(lambda _: not ended.is_set(), (_job(plan, task, threads) for task in sound))
+    contrasts = sorted({task.scan.contrast for task in sound})
+    warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
+    yield from spread(jobs, workers, request.work_dir, warmers)
+
+
+def _job(plan: Plan, task: Task, threads: int) -> Job:
+    request = plan.request
+    return Job(task.scan, request.root, request.out, plan.recipe, task.signature, request.device, threads)
+
+
+def _skip(plan: Plan, left: dict[str, Task]) -> int:
+    """Enter what the run did not come to; the record of an earlier run stands."""
+    for key, task in left.items():
+        if look_up(plan.request.out, key) is None:
+            skip(task.scan, plan.request.out, "not started: the run was ended before it")
+    return len(left)
+
+
+def _forget_vanished(plan: Plan) -> None:
+    """Take scans without maps out of the ledger when their files are gone; finished maps keep their row."""
+    if not plan.request.whole:
+        return
+    for scan in scans(plan.request.out):
+        if scan not in plan.met:
+            record = look_up(plan.request.out, scan)
+            if record is None or record.state not in DONE:
+                forget(plan.request.out, scan)
+
+
+def _check_device(kind: str) -> None:
+    try:
+        device.select(kind)
+    except device.DeviceUnavailable as error:
+        raise translate(error, f"--device {kind}", "") from error

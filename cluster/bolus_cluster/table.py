@@ -1,0 +1,60 @@
+"""scans.tsv: the ledger as one table, a row per scan, for people and for statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bolus_cluster.cohort import LEDGER, Record, records, write_whole
+
+FILE = "scans.tsv"
+COLUMNS = (
+    "scan", "subject", "session", "modality", "state", "code", "message", "attempts", "seconds", "device",
+    "voxels",
+)  # fmt: skip
+MISSING = "n/a"
+"""What BIDS writes in a cell without a value."""
+
+
+def write(out: Path) -> bool:
+    """Write OUT_DIR/scans.tsv from the ledger, atomically; untouched where nothing changed. Raises OSError.
+
+    Says whether it wrote. Shards end at any moment and each writes the whole table: the one that
+    finds the ledger changed under its hands writes again, so the last table has every row.
+    """
+    wrote = False
+    while True:
+        before = _state(out)
+        wrote = write_whole(out / FILE, as_text(records(out)).encode()) or wrote
+        if _state(out) == before:
+            return wrote
+
+
+def as_text(entries: Iterable[Record]) -> str:
+    """Records as tab-separated text: the fixed columns, then every headline number that any scan has."""
+    rows = [
+        ({column: getattr(entry, column) for column in COLUMNS}, dict(entry.numbers)) for entry in entries
+    ]
+    numbers = sorted({name for _, values in rows for name in values})
+    lines = ["\t".join((*COLUMNS, *numbers))]
+    lines += [
+        "\t".join([*map(_cell, fixed.values()), *(_cell(values.get(name)) for name in numbers)])
+        for fixed, values in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    """One cell; a tab or line break inside a message becomes a space, so that a row stays a row."""
+    if value is None or value == "":
+        return MISSING
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(str(value).split())
+
+
+def _state(out: Path) -> set[tuple[str, int, int]]:
+    return {
+        (path.name, (state := path.stat()).st_mtime_ns, state.st_ino)
+        for path in (out / LEDGER).glob("*.json")
+    }

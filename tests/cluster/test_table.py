@@ -1,0 +1,42 @@
+"""scans.tsv: a row per scan, sorted, whole, and untouched where nothing changed."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from bolus_cluster import table
+from bolus_cluster.cohort import Record, enter
+
+DONE = Record("sub-2_dsc", "2", "b", "dsc", "done", attempts=1, seconds=1.5, voxels=7, numbers={"cbf": 40.25})
+FAILED = Record("sub-1_asl", "1", None, "asl", "failed", code="E_META", message="a\tb\nc", attempts=2)
+
+
+def test_rows_are_sorted_escaped_and_hold_the_union_of_numbers(tmp_path: Path) -> None:
+    enter(tmp_path, DONE)
+    enter(tmp_path, FAILED)
+    enter(tmp_path, replace(DONE, scan="sub-3_dsc", numbers={"mtt": 4.0}))
+    assert table.write(tmp_path)
+    head, *rows = [line.split("\t") for line in (tmp_path / table.FILE).read_text().splitlines()]
+    assert head == [*table.COLUMNS, "cbf", "mtt"]
+    assert [row[0] for row in rows] == ["sub-1_asl", "sub-2_dsc", "sub-3_dsc"]
+    assert dict(zip(head, rows[0], strict=True)) == {
+        **dict.fromkeys(head, "n/a"),
+        "scan": "sub-1_asl", "subject": "1", "modality": "asl", "state": "failed", "code": "E_META",
+        "message": "a b c", "attempts": "2", "seconds": "0", "voxels": "0",
+    }  # fmt: skip
+    assert rows[1][-2:] == ["40.25", "n/a"]
+    assert rows[2][-2:] == ["n/a", "4"]
+
+
+def test_an_unchanged_table_is_not_written(tmp_path: Path) -> None:
+    enter(tmp_path, DONE)
+    assert table.write(tmp_path)
+    before = (tmp_path / table.FILE).stat()
+    assert not table.write(tmp_path)
+    after = (tmp_path / table.FILE).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_every_column_is_a_field_of_the_record() -> None:
+    assert set(table.COLUMNS) <= {field.name for field in fields(Record)}
