@@ -1,0 +1,110 @@
+"""Kernels on one core against what a careful user would write: each row a ratio measured in one run."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import example
+from benchmarks.loops import csvd_loop, curve_fit_loop, osvd_by_threshold
+from bolus_kernels.concentration import relaxation
+from bolus_kernels.deconvolution import spectrum
+from bolus_kernels.device import cpu
+from bolus_kernels.shelf import shelf
+
+VOXELS, LOOPED = 65536, 512
+ROUNDS = 5
+Row = dict[str, Any]
+
+
+def measure() -> list[Row]:
+    """A row per kernel: what, voxels per second, how many times faster, than what."""
+    return [*_dsc(), _asl()]
+
+
+def _dsc() -> list[Row]:
+    method = shelf()
+    small, protocol = example.dsc(LOOPED, 1)
+    curves = np.asfortranarray(np.tile(small, (VOXELS // LOOPED, 1)))
+    protocol = protocol._replace(blood_volume=np.tile(protocol.blood_volume, VOXELS // LOOPED))
+    series = np.rint(2000 * np.exp(-example.ECHO_TIME * np.ascontiguousarray(curves.T))).astype(np.int16)
+    series = np.maximum(series, 1)
+    rows = np.arange(VOXELS)
+    basis = spectrum(protocol)
+    kept = np.repeat(basis.size >= 0.1 * basis.size[0], 2)
+    inverse = basis.synthesis[:, kept] @ basis.analysis[kept]
+    area = float(np.trapezoid(protocol.aif, dx=protocol.repetition_time))
+
+    def fused() -> None:
+        """Signal to maps in the blocks that the engine cuts."""
+        for begin in range(0, VOXELS, 16384):
+            block = slice(begin, begin + 16384)
+            values, _ = relaxation(series, rows[block], 1.0, 0.0, (0, 7), example.ECHO_TIME)
+            volume = method["uncorrected"].function(values, protocol, {}, cpu())["cbv"]
+            told = protocol._replace(blood_volume=volume)
+            method["csvd"].function(values, told, method["csvd"].defaults(), cpu())
+
+    def loop() -> None:
+        csvd_loop(series[:, :LOOPED], inverse, example.ECHO_TIME, protocol.repetition_time, area)
+
+    def exact() -> None:
+        method["osvd"].function(curves, protocol, method["osvd"].defaults(), cpu())
+
+    def recomputed() -> None:
+        osvd_by_threshold(small, protocol.aif, protocol.repetition_time, 0.035)
+
+    return [
+        _row(
+            "cSVD, int16 signal to CBF, CBV, MTT, Tmax",
+            fused,
+            VOXELS,
+            loop,
+            LOOPED,
+            "a NumPy loop over voxels",
+        ),
+        _row(
+            "oSVD, every truncation tried", exact, VOXELS, recomputed, LOOPED, "recomputation per threshold"
+        ),
+    ]
+
+
+def _asl() -> Row:
+    method = shelf()["multi_delay"]
+    protocol = example.asl_protocol(LOOPED, 1e-3, repeats=1)
+    rng = np.random.default_rng(1)
+    small = example.asl_curves(protocol, rng.uniform(20, 90, LOOPED), rng.uniform(0.6, 1.8, LOOPED), 1e-3, 2)
+    times = VOXELS // LOOPED
+    curves = np.asfortranarray(np.tile(small, (times, 1)))
+    many = protocol._replace(
+        t1_tissue=np.tile(protocol.t1_tissue, times), slice_delay=np.tile(protocol.slice_delay, times)
+    )
+
+    def posterior() -> None:
+        method.function(curves, many, method.defaults(), cpu())
+
+    def fits() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            curve_fit_loop(small.astype(np.float64), protocol.post_labeling_delay, 1.8, 1.3)
+
+    what = "ASL posterior, CBF and ATT with SDs, 8 delays"
+    return _row(what, posterior, VOXELS, fits, LOOPED, "scipy.optimize.curve_fit")
+
+
+def _row(
+    what: str, ours: Callable[[], None], n: int, theirs: Callable[[], None], m: int, against: str
+) -> Row:
+    """Both timed in turn, the best of several rounds each: the machine may be shared."""
+    ours()
+    theirs()
+    best = [np.inf, np.inf]
+    for _ in range(ROUNDS):
+        for which, (work, voxels) in enumerate(((ours, n), (theirs, m))):
+            started = time.perf_counter()
+            work()
+            best[which] = min(best[which], (time.perf_counter() - started) / voxels)
+    return {"what": what, "rate": 1 / best[0], "ratio": best[1] / best[0], "against": against}
