@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from bolus_kernels.device import Device
 from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import finite_kernel, kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, multiply, padded, time_major
 
 NEVER_KEPT = 1e-6
 """Singular values below this share of the largest are rounding, not signal."""
-ZERO, TWO, LOWEST = np.float32(0), np.float32(2), np.float32(-3e38)
+ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-3e38)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 WU = "Wu et al., Magn Reson Med 50:164 (2003)"
 MAPS = {"cbf": "ml/100g/min", "mtt": "s", "tmax": "s"}
@@ -139,12 +139,14 @@ def _peak(
 ) -> None:
     """The largest value of each residue of a tile and where it stands."""
     best, position = np.full(TILE, LOWEST), np.zeros(TILE, np.float32)
-    for j in range(length):
+    for j in range(0, length, 2):  # the length is twice the number of samples
         index = np.float32(j)
         for v in range(TILE):
-            higher = residue[j, v] > best[v]
-            best[v] = residue[j, v] if higher else best[v]
-            position[v] = index if higher else position[v]
+            even, odd = residue[j, v], residue[j + 1, v]
+            higher, at_higher = (odd, index + ONE) if odd > even else (even, index)
+            better = higher > best[v]
+            position[v] = at_higher if better else position[v]
+            best[v] = higher if better else best[v]
     for v in range(width):
         if not finite[v]:
             state[begin + v] = NOT_FINITE
@@ -174,60 +176,75 @@ def _osvd(
     curves: Any, analysis: Any, waves: Any, pairs: int, limit: Any, top: Any, at: Any, state: Any
 ) -> None:
     times, n = curves.shape
+    by_pair = np.ascontiguousarray(waves.T)
     tile, exact = (
         np.empty((analysis.shape[1], TILE), np.float64),
         np.empty((analysis.shape[0], TILE), np.float64),
     )
-    finite, kept = np.empty(TILE, np.bool_), np.empty(TILE, np.int64)
+    finite, kept = np.empty(TILE, np.bool_), np.empty(TILE, np.int32)
+    coefficients = np.empty(exact.shape, np.float32)
     residue = np.empty((waves.shape[0], TILE), np.float32)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         gather(curves, begin, width, tile, finite)
         multiply(analysis, tile, exact)
-        coefficients = exact.astype(np.float32)
-        _most_pairs(coefficients, waves, pairs, 2 * times, limit, residue, kept)
-        for i in range(2 * pairs):
+        for i in range(coefficients.shape[0]):
             for v in range(TILE):
-                coefficients[i, v] = coefficients[i, v] if i < 2 * kept[v] else ZERO
+                coefficients[i, v] = exact[i, v]
+        _most_pairs(coefficients, by_pair, pairs, 2 * times, limit, residue, kept)
+        for i in range(2 * pairs):
+            pair = np.int32(i // 2)
+            for v in range(TILE):
+                coefficients[i, v] = coefficients[i, v] if pair < kept[v] else ZERO
         multiply(waves, coefficients, residue)
         _peak(residue, 2 * times, begin, width, finite, top, at, state)
 
 
-@kernel
+@finite_kernel
 def _most_pairs(
     coefficients: Any, waves: Any, pairs: int, length: int, limit: Any, residue: Any, kept: Any
 ) -> None:
     """Add conjugate pairs one at a time; note the last number of them that still obeyed the limit.
 
-    Four samples a step and TILE voxels a row: the sums stay in registers, and each wave is read once a tile.
+    Four samples a step and a row of voxels at a time: sums stay in registers, differences are shared. Rows are
+    named by constants, or by a range from a constant up: otherwise signs are tested and nothing vectorises.
     """
     rough, top = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     residue[:] = 0
     kept[:] = 0
+    last = residue[length - 2 - (length - 2) % 4 : length]  # two rows, or four: the length is even
     for pair in range(pairs):
         a, b = coefficients[2 * pair], coefficients[2 * pair + 1]
-        c, s = waves[:, 2 * pair], waves[:, 2 * pair + 1]
-        rough[:], top[:] = ZERO, LOWEST
-        first = 2 + (length - 2) % 4
-        for j in range(first):
+        c, s = waves[2 * pair], waves[2 * pair + 1]
+        c0, c1, s0, s1 = c[0], c[1], s[0], s[1]
+        for v in range(TILE):
+            x0 = residue[0, v] + c0 * a[v] + s0 * b[v]
+            x1 = residue[1, v] + c1 * a[v] + s1 * b[v]
+            residue[0, v], residue[1, v] = x0, x1
+            top[v], rough[v] = max(x0, x1), ZERO
+        for j in range(0, length - 5, 4):
+            c2, c3, c4, c5 = c[j + 2], c[j + 3], c[j + 4], c[j + 5]
+            s2, s3, s4, s5 = s[j + 2], s[j + 3], s[j + 4], s[j + 5]
             for v in range(TILE):
-                residue[j, v] += c[j] * a[v] + s[j] * b[v]
-                top[v] = max(top[v], residue[j, v])
-                if j >= 2:
-                    rough[v] += abs(residue[j, v] - TWO * residue[j - 1, v] + residue[j - 2, v])
-        for j in range(first, length, 4):
-            c0, c1, c2, c3 = c[j], c[j + 1], c[j + 2], c[j + 3]
-            s0, s1, s2, s3 = s[j], s[j + 1], s[j + 2], s[j + 3]
-            for v in range(TILE):
-                f2, f1 = residue[j - 2, v], residue[j - 1, v]
-                x0 = residue[j, v] + c0 * a[v] + s0 * b[v]
-                x1 = residue[j + 1, v] + c1 * a[v] + s1 * b[v]
+                f0, f1 = residue[j, v], residue[j + 1, v]
                 x2 = residue[j + 2, v] + c2 * a[v] + s2 * b[v]
                 x3 = residue[j + 3, v] + c3 * a[v] + s3 * b[v]
-                residue[j, v], residue[j + 1, v], residue[j + 2, v], residue[j + 3, v] = x0, x1, x2, x3
-                top[v] = max(top[v], max(max(x0, x1), max(x2, x3)))
-                rough[v] += abs(x0 - TWO * f1 + f2) + abs(x1 - TWO * x0 + f1)
-                rough[v] += abs(x2 - TWO * x1 + x0) + abs(x3 - TWO * x2 + x1)
+                x4 = residue[j + 4, v] + c4 * a[v] + s4 * b[v]
+                x5 = residue[j + 5, v] + c5 * a[v] + s5 * b[v]
+                residue[j + 2, v], residue[j + 3, v] = x2, x3
+                residue[j + 4, v], residue[j + 5, v] = x4, x5
+                d1, d2, d3, d4, d5 = f1 - f0, x2 - f1, x3 - x2, x4 - x3, x5 - x4
+                rough[v] += (abs(d2 - d1) + abs(d3 - d2)) + (abs(d4 - d3) + abs(d5 - d4))
+                top[v] = max(max(max(max(top[v], x2), x3), x4), x5)
+        if last.shape[0] == 4:
+            c2, c3, s2, s3 = c[length - 2], c[length - 1], s[length - 2], s[length - 1]
+            for v in range(TILE):
+                f0, f1 = last[0, v], last[1, v]
+                x2 = last[2, v] + c2 * a[v] + s2 * b[v]
+                x3 = last[3, v] + c3 * a[v] + s3 * b[v]
+                last[2, v], last[3, v] = x2, x3
+                rough[v] += abs((x2 - f1) - (f1 - f0)) + abs((x3 - x2) - (x2 - f1))
+                top[v] = max(max(top[v], x2), x3)
         for v in range(TILE):
             if top[v] > ZERO and rough[v] <= limit * top[v]:
                 kept[v] = pair + 1

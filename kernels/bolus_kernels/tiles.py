@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.jit import kernel
 
-TILE = 64
+TILE = 128
 """Voxels side by side in a tile: 60 samples of them fit the first cache, a row of them fills registers."""
 FINITE = np.float32(3e38)
 
@@ -30,14 +30,16 @@ def padded(matrix: NDArray[Any], dtype: Any) -> NDArray[Any]:
 @kernel
 def gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
     """Copy `width` curves of (t, n) into a tile; one that is not finite becomes zero, as do columns left over."""
+    total = np.zeros(TILE, np.float32)
     tile[:] = 0
-    finite[:] = True
     for t in range(curves.shape[0]):
         for v in range(width):
-            finite[v] &= abs(curves[t, begin + v]) <= FINITE
-    for t in range(curves.shape[0]):
-        for v in range(width):
-            tile[t, v] = curves[t, begin + v] if finite[v] else np.float32(0)
+            tile[t, v] = curves[t, begin + v]
+            total[v] += curves[t, begin + v]  # carries a NaN or an infinity to the end
+    for v in range(TILE):
+        finite[v] = abs(total[v]) <= FINITE
+        if not finite[v]:
+            tile[:, v] = 0
 
 
 @kernel
