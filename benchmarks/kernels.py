@@ -16,8 +16,8 @@ from bolus_kernels.deconvolution import spectrum
 from bolus_kernels.device import cpu
 from bolus_kernels.shelf import shelf
 
-VOXELS, LOOPED = 65536, 512
-ROUNDS = 5
+VOXELS, LOOPED = 16384, 256
+ROUNDS = 25
 Row = dict[str, Any]
 
 
@@ -40,13 +40,11 @@ def _dsc() -> list[Row]:
     area = float(np.trapezoid(protocol.aif, dx=protocol.repetition_time))
 
     def fused() -> None:
-        """Signal to maps in the blocks that the engine cuts."""
-        for begin in range(0, VOXELS, 16384):
-            block = slice(begin, begin + 16384)
-            values, _ = relaxation(series, rows[block], 1.0, 0.0, (0, 7), example.ECHO_TIME)
-            volume = method["uncorrected"].function(values, protocol, {}, cpu())["cbv"]
-            told = protocol._replace(blood_volume=volume)
-            method["csvd"].function(values, told, method["csvd"].defaults(), cpu())
+        """Signal to maps, one block as the engine cuts it."""
+        values, _ = relaxation(series, rows, 1.0, 0.0, (0, 7), example.ECHO_TIME)
+        volume = method["uncorrected"].function(values, protocol, {}, cpu())["cbv"]
+        told = protocol._replace(blood_volume=volume)
+        method["csvd"].function(values, told, method["csvd"].defaults(), cpu())
 
     def loop() -> None:
         csvd_loop(series[:, :LOOPED], inverse, example.ECHO_TIME, protocol.repetition_time, area)

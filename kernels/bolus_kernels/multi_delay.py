@@ -14,7 +14,7 @@ from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.posterior import COARSE, WORK_ROWS, Labels, Prior, summarise, voxel_posterior
 from bolus_kernels.state import State
-from bolus_kernels.tiles import FINITE, time_major
+from bolus_kernels.tiles import FINITE, TILE, gather, time_major
 
 LEAST_NOISE = 1e-20
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
@@ -100,6 +100,8 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
     kinds, column, pairs = np.unique(
         np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
     )
+    if len(pairs) % 2:
+        kinds, pairs = np.concatenate([kinds, kinds[-1:]]), np.append(pairs, 0)
     time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
     labels = Labels(
         time.astype(np.float32),
@@ -122,20 +124,25 @@ def _multi_delay(
     delays = labels.time.size
     mean, response = np.empty(delays, np.float32), np.empty((delays, COARSE), np.float32)
     work, result = np.empty((WORK_ROWS, COARSE), np.float32), np.empty(4, np.float32)
-    for v in range(curves.shape[1]):
-        within = summarise(curves[:, v], column, labels.pairs, mean)
-        state[v] = solvable(within, t1_tissue[v], slice_delay[v])
-        if state[v] == 0:
-            rate = ONE / t1_tissue[v]
-            voxel_posterior(mean, within, rate, slice_delay[v], labels, prior, response, work, result)
-            cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
-            att[v], sd_att[v] = result[2], result[3]
+    tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    for begin in range(0, curves.shape[1], TILE):
+        width = min(TILE, curves.shape[1] - begin)
+        gather(curves, begin, width, tile, finite)
+        for place in range(width):
+            v = begin + place
+            within = summarise(tile[:, place], column, labels.pairs, mean)
+            state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
+            if state[v] == 0:
+                rate = ONE / t1_tissue[v]
+                voxel_posterior(mean, within, rate, slice_delay[v], labels, prior, response, work, result)
+                cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
+                att[v], sd_att[v] = result[2], result[3]
 
 
 @kernel
-def solvable(within: Any, t1_tissue: Any, slice_delay: Any) -> int:
+def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
-    if not abs(within) <= FINITE:
+    if not (finite and within <= FINITE):
         return NOT_FINITE
     if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
         return NO_SOLUTION

@@ -12,13 +12,13 @@ from bolus_kernels.jit import finite_kernel, kernel
 from bolus_kernels.kinetics import pasl_shape, pcasl_shape
 from bolus_kernels.scalar import exp, log
 
-COARSE, FINE, LEVELS = 48, 24, 6
+COARSE, FINE, LEVELS = 32, 16, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
 WORK_ROWS = 6
 """Rows of a voxel's working memory, as `score_nodes` names them."""
-NEGLIGIBLE = np.float32(18.0)
-"""Nodes whose log posterior is this far below the best (1.5e-8) carry no mass."""
-RESOLVED = np.float32(4.0)
+NEGLIGIBLE = np.float32(14.0)
+"""Nodes whose log posterior is this far below the best (8e-7) carry no mass."""
+RESOLVED = np.float32(3.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
@@ -41,7 +41,10 @@ class Prior(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The distinct delays, float32: time since labelling, bolus duration (s), pairs of each; rates (1/s)."""
+    """The distinct delays, float32: time since labelling, bolus duration (s), pairs of each; rates (1/s).
+
+    Kernels take delays two by two: an odd number of them is followed by one that no pair has.
+    """
 
     time: NDArray[np.float32]
     duration: NDArray[np.float32]
@@ -60,7 +63,7 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     for t in range(curve.size):
         mean[column[t]] += curve[t]
     for i in range(mean.size):
-        mean[i] /= pairs[i]
+        mean[i] /= max(pairs[i], ONE)
     within = ZERO
     for t in range(curve.size):
         within += (curve[t] - mean[column[t]]) ** 2
@@ -84,14 +87,14 @@ def voxel_posterior(
         if labels.tissue_relaxation:
             relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
         step = (high - low) / np.float32(nodes - 1)
-        freedom, floor = score_nodes(
+        freedom, floor, best = score_nodes(
             mean, within, relaxation, slice_delay, labels, prior, low, step, nodes, response, work
         )
-        integrate(low, step, nodes, work, result)
+        sharing = integrate(low, step, nodes, best, work, result)
         flow = result[0]
-        if level > 0 and (resolved(nodes, work) or step < FINEST):
+        if level > 0 and (sharing > RESOLVED or step < FINEST):
             break
-        low, high, nodes = window(low, step, nodes, most, freedom, floor, work)
+        low, high, nodes = window(low, step, nodes, most, freedom, floor, best, work)
 
 
 @finite_kernel
@@ -101,7 +104,7 @@ def score_nodes(
 ) -> Any:  # fmt: skip
     """At each arrival: the flow's mean and variance, and the log posterior without flow and noise.
 
-    Gives the degrees of freedom of the noise and the misfit that no arrival can go below.
+    Gives the degrees of freedom of the noise, the misfit that no arrival can go below, and the best score.
     """
     score, flow, variance, power, product, misfit = work[0], work[1], work[2], work[3], work[4], work[5]
     difference = labels.rate_blood - relaxation
@@ -111,32 +114,40 @@ def score_nodes(
         score[j] = exp(arrival * relaxation)
         flow[j] = labels.gain * exp(-arrival * labels.rate_blood) / relaxation
         power[j], product[j], misfit[j] = prior.flow_weight, ZERO, ZERO
-    for i in range(labels.time.size):
-        time, duration, pairs = labels.time[i] + slice_delay, labels.duration[i], labels.pairs[i]
-        weighted = pairs * mean[i]
-        measured += pairs
-        fade, fade_stop = exp(-time * relaxation), exp((duration - time) * relaxation)
-        row = response[i]
+    for i in range(0, labels.time.size, 2):
+        t0, t1 = labels.time[i] + slice_delay, labels.time[i + 1] + slice_delay
+        tau0, tau1 = labels.duration[i], labels.duration[i + 1]
+        n0, n1 = labels.pairs[i], labels.pairs[i + 1]
+        y0, y1 = n0 * mean[i], n1 * mean[i + 1]
+        measured += n0 + n1
+        fade0, stop0 = exp(-t0 * relaxation), exp((tau0 - t0) * relaxation)
+        fade1, stop1 = exp(-t1 * relaxation), exp((tau1 - t1) * relaxation)
+        first, second = response[i], response[i + 1]
         if labels.pulsed:
-            fade *= labels.gain
+            fade0, fade1 = fade0 * labels.gain, fade1 * labels.gain
             for j in range(nodes):
-                g = fade * pasl_shape(time, low + step * RAMP[j], duration, difference)
-                row[j] = g
-                power[j] += pairs * g * g
-                product[j] += weighted * g
+                arrival = low + step * RAMP[j]
+                g0 = fade0 * pasl_shape(t0, arrival, tau0, difference)
+                g1 = fade1 * pasl_shape(t1, arrival, tau1, difference)
+                first[j], second[j] = g0, g1
+                power[j] += n0 * g0 * g0 + n1 * g1 * g1
+                product[j] += y0 * g0 + y1 * g1
         else:
             for j in range(nodes):
-                g = flow[j] * pcasl_shape(time, low + step * RAMP[j], duration, score[j], fade, fade_stop)
-                row[j] = g
-                power[j] += pairs * g * g
-                product[j] += weighted * g
+                arrival = low + step * RAMP[j]
+                g0 = flow[j] * pcasl_shape(t0, arrival, tau0, score[j], fade0, stop0)
+                g1 = flow[j] * pcasl_shape(t1, arrival, tau1, score[j], fade1, stop1)
+                first[j], second[j] = g0, g1
+                power[j] += n0 * g0 * g0 + n1 * g1 * g1
+                product[j] += y0 * g0 + y1 * g1
     for j in range(nodes):
         flow[j] = product[j] / power[j]
-    for i in range(labels.time.size):
-        row, value, pairs = response[i], mean[i], labels.pairs[i]
+    for i in range(0, labels.time.size, 2):
+        first, second = response[i], response[i + 1]
+        y0, y1, n0, n1 = mean[i], mean[i + 1], labels.pairs[i], labels.pairs[i + 1]
         for j in range(nodes):
-            residual = value - flow[j] * row[j]
-            misfit[j] += pairs * residual * residual
+            r0, r1 = y0 - flow[j] * first[j], y1 - flow[j] * second[j]
+            misfit[j] += n0 * r0 * r0 + n1 * r1 * r1
     freedom = measured + prior.noise_weight
     floor = within + prior.noise_weight * prior.noise_variance
     for j in range(nodes):
@@ -144,56 +155,44 @@ def score_nodes(
         variance[j] = misfit[j] / ((freedom - np.float32(2)) * power[j])
         away = low + step * RAMP[j] - prior.arrival
         score[j] = -HALF * (log(power[j]) + freedom * log(misfit[j]) + prior.arrival_precision * away * away)
-    return freedom, floor
-
-
-@finite_kernel
-def integrate(low: Any, step: Any, nodes: int, work: Any, result: Any) -> None:
-    """Mean and SD of flow and arrival under the nodes' weights, which stay in `work` (row 3)."""
-    score, flow, variance, weight = work[0], work[1], work[2], work[3]
     best = LOWEST
     for j in range(nodes):
         best = max(best, score[j])
-    total, f, ff, a, aa = ZERO, ZERO, ZERO, ZERO, ZERO
-    peak = ZERO
+    return freedom, floor, best
+
+
+@finite_kernel
+def integrate(low: Any, step: Any, nodes: int, best: Any, work: Any, result: Any) -> Any:
+    """Mean and SD of flow and arrival under the nodes' weights; gives how many nodes share the mass."""
+    score, flow, variance, weight = work[0], work[1], work[2], work[3]
     for j in range(nodes):
         weight[j] = exp(score[j] - best)
     weight[0] *= HALF
     weight[nodes - 1] *= HALF
-    for j in range(nodes):
-        total += weight[j]
-        f += weight[j] * flow[j]
-        a += weight[j] * RAMP[j]
-    f, peak = f / total, a / total
-    for j in range(nodes):
-        ff += weight[j] * (variance[j] + (flow[j] - f) ** 2)
-        aa += weight[j] * (RAMP[j] - peak) ** 2
-    result[0], result[1] = f, sqrt(ff / total)
-    result[2], result[3] = low + step * peak, step * sqrt(aa / total)
-
-
-@finite_kernel
-def resolved(nodes: int, work: Any) -> bool:
-    """Whether enough nodes share the mass for their sum to be the integral."""
-    weight = work[3]
-    total, squares = ZERO, ZERO
+    total, squares, f, a = ZERO, ZERO, ZERO, ZERO
     for j in range(nodes):
         total += weight[j]
         squares += weight[j] * weight[j]
-    return bool(total * total > RESOLVED * squares)
+        f += weight[j] * flow[j]
+        a += weight[j] * RAMP[j]
+    f, a = f / total, a / total
+    ff, aa = ZERO, ZERO
+    for j in range(nodes):
+        ff += weight[j] * (variance[j] + (flow[j] - f) ** 2)
+        aa += weight[j] * (RAMP[j] - a) ** 2
+    result[0], result[1] = f, sqrt(ff / total)
+    result[2], result[3] = low + step * a, step * sqrt(aa / total)
+    return total * total / squares
 
 
 @finite_kernel
-def window(low: Any, step: Any, nodes: int, most: Any, freedom: Any, floor: Any, work: Any) -> Any:
+def window(low: Any, step: Any, nodes: int, most: Any, freedom: Any, floor: Any, best: Any, work: Any) -> Any:
     """The arrivals that may still carry mass.
 
     A minimum of the misfit between two nodes is deeper than the nearer one by at most an eighth of the second
     difference, and never below the noise: every node gets that advantage before it is left out.
     """
     score, chance, misfit = work[0], work[4], work[5]
-    best = LOWEST
-    for j in range(nodes):
-        best = max(best, score[j])
     for j in range(1, nodes - 1):
         bend = max(ZERO, misfit[j - 1] - misfit[j] + (misfit[j + 1] - misfit[j]))
         deepest = max(floor, misfit[j] - EIGHTH * bend)

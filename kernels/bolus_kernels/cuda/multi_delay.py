@@ -34,7 +34,7 @@ def kernel(delays: int) -> Callable[..., None]:
         )
         prior = Prior(scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8])
         within = summarise(curves[:, voxel], column, pairs, mean)
-        state[voxel] = solvable(within, t1_tissue[voxel], slice_delay[voxel])
+        state[voxel] = solvable(True, within, t1_tissue[voxel], slice_delay[voxel])
         if state[voxel] == 0:
             rate = ONE / t1_tissue[voxel]
             voxel_posterior(mean, within, rate, slice_delay[voxel], labels, prior, response, work, result)
