@@ -123,7 +123,8 @@ def _multi_delay(
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, response = np.empty(delays, np.float32), np.empty((delays, COARSE), np.float32)
-    work, result = np.empty((WORK_ROWS, COARSE), np.float32), np.empty(4, np.float32)
+    fades, work = np.empty((2, delays), np.float32), np.empty((WORK_ROWS, COARSE), np.float32)
+    result = np.empty(4, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
     for begin in range(0, curves.shape[1], TILE):
         width = min(TILE, curves.shape[1] - begin)
@@ -134,7 +135,9 @@ def _multi_delay(
             state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
             if state[v] == 0:
                 rate = ONE / t1_tissue[v]
-                voxel_posterior(mean, within, rate, slice_delay[v], labels, prior, response, work, result)
+                voxel_posterior(
+                    mean, within, rate, slice_delay[v], labels, prior, response, fades, work, result
+                )
                 cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
                 att[v], sd_att[v] = result[2], result[3]
 

@@ -73,7 +73,7 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
 @finite_kernel
 def voxel_posterior(
     mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any,
-    response: Any, work: Any, result: Any,
+    response: Any, fades: Any, work: Any, result: Any,
 ) -> None:  # fmt: skip
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
@@ -88,7 +88,7 @@ def voxel_posterior(
             relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
         step = (high - low) / np.float32(nodes - 1)
         freedom, floor, best = score_nodes(
-            mean, within, relaxation, slice_delay, labels, prior, low, step, nodes, response, work
+            mean, within, relaxation, slice_delay, labels, prior, low, step, nodes, response, fades, work
         )
         sharing = integrate(low, step, nodes, best, work, result)
         flow = result[0]
@@ -100,7 +100,7 @@ def voxel_posterior(
 @finite_kernel
 def score_nodes(
     mean: Any, within: Any, relaxation: Any, slice_delay: Any, labels: Any, prior: Any,
-    low: Any, step: Any, nodes: int, response: Any, work: Any,
+    low: Any, step: Any, nodes: int, response: Any, fades: Any, work: Any,
 ) -> Any:  # fmt: skip
     """At each arrival: the flow's mean and variance, and the log posterior without flow and noise.
 
@@ -114,14 +114,16 @@ def score_nodes(
         score[j] = exp(arrival * relaxation)
         flow[j] = labels.gain * exp(-arrival * labels.rate_blood) / relaxation
         power[j], product[j], misfit[j] = prior.flow_weight, ZERO, ZERO
+    for i in range(labels.time.size):
+        time = labels.time[i] + slice_delay
+        fades[0, i], fades[1, i] = exp(-time * relaxation), exp((labels.duration[i] - time) * relaxation)
     for i in range(0, labels.time.size, 2):
         t0, t1 = labels.time[i] + slice_delay, labels.time[i + 1] + slice_delay
         tau0, tau1 = labels.duration[i], labels.duration[i + 1]
         n0, n1 = labels.pairs[i], labels.pairs[i + 1]
         y0, y1 = n0 * mean[i], n1 * mean[i + 1]
         measured += n0 + n1
-        fade0, stop0 = exp(-t0 * relaxation), exp((tau0 - t0) * relaxation)
-        fade1, stop1 = exp(-t1 * relaxation), exp((tau1 - t1) * relaxation)
+        fade0, stop0, fade1, stop1 = fades[0, i], fades[1, i], fades[0, i + 1], fades[1, i + 1]
         first, second = response[i], response[i + 1]
         if labels.pulsed:
             fade0, fade1 = fade0 * labels.gain, fade1 * labels.gain

@@ -27,6 +27,7 @@ def kernel(delays: int) -> Callable[..., None]:
             return
         mean = cuda.local.array(delays, float32)
         response = cuda.local.array((delays, COARSE), float32)
+        fades = cuda.local.array((2, delays), float32)
         work = cuda.local.array((WORK_ROWS, COARSE), float32)
         result = cuda.local.array(4, float32)
         labels = Labels(
@@ -37,7 +38,9 @@ def kernel(delays: int) -> Callable[..., None]:
         state[voxel] = solvable(True, within, t1_tissue[voxel], slice_delay[voxel])
         if state[voxel] == 0:
             rate = ONE / t1_tissue[voxel]
-            voxel_posterior(mean, within, rate, slice_delay[voxel], labels, prior, response, work, result)
+            voxel_posterior(
+                mean, within, rate, slice_delay[voxel], labels, prior, response, fades, work, result
+            )
             cbf[voxel], sd_cbf[voxel] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
             att[voxel], sd_att[voxel] = result[2], result[3]
 
