@@ -56,25 +56,18 @@ def _relaxation(
     values: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = values.shape
-    tile = np.empty((times, TILE), np.float32)
+    tile = np.empty((times + -times % 4, TILE), np.float32)
     low, high = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     base, total, gain = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
-        for t in range(times):
-            frame, row = series[t], tile[t]
-            for v in range(width):
-                row[v] = np.float32(frame[rows[begin + v]])
-        low[:], high[:], base[:], total[:] = HUGE, -HUGE, ZERO, ZERO
-        for t in range(times):
-            for v in range(TILE):
-                x = tile[t, v]
-                low[v] = x if x < low[v] else low[v]
-                high[v] = x if x > high[v] else high[v]
-                total[v] += x  # carries a NaN or an infinity, which comparisons do not
+        _collect(series, rows[begin : begin + width], tile)
+        _extremes(tile, low, high, total)
+        base[:] = ZERO
         for t in range(first, stop):
+            row = tile[t]
             for v in range(TILE):
-                base[v] += tile[t, v]
+                base[v] += row[v]
         for v in range(width):
             mean = slope * (base[v] / np.float32(stop - first)) + inter
             lowest = slope * (low[v] if slope > ZERO else high[v]) + inter
@@ -83,10 +76,43 @@ def _relaxation(
             base[v] = np.float32(1) / mean
             gain[v] = scale if state[begin + v] == GOOD else NAN  # the logarithm of a NaN's bits is finite
         for t in range(times):
-            for v in range(TILE):
-                tile[t, v] = gain[v] * log((slope * tile[t, v] + inter) * base[v])
+            row, made = tile[t], values[t, begin : begin + width]
+            for v in range(width):
+                made[v] = gain[v] * log((slope * row[v] + inter) * base[v])
+
+
+@kernel
+def _collect(series: Any, rows: Any, tile: Any) -> None:
+    """Copy the voxels of a tile, run by run: neighbours in a mask are mostly neighbours in the file."""
+    times, width = series.shape[0], rows.size
+    start = 0
+    while start < width:
+        end = start + 1
+        while end < width and rows[end] == rows[end - 1] + 1:
+            end += 1
+        source = series[:, rows[start] : rows[end - 1] + 1]
+        target = tile[:, start:end]
         for t in range(times):
-            values[t, begin : begin + width] = tile[t, :width]
+            for v in range(end - start):
+                target[t, v] = np.float32(source[t, v])
+        start = end
+    for t in range(times, tile.shape[0]):  # the last volume again, so that volumes can be taken by fours
+        tile[t] = tile[times - 1]
+
+
+@kernel
+def _extremes(tile: Any, low: Any, high: Any, total: Any) -> None:
+    """The least and greatest value of each voxel, and a sum that carries a NaN or infinity, which they do not."""
+    low[:], high[:], total[:] = HUGE, -HUGE, ZERO
+    for t in range(0, tile.shape[0] - 3, 4):
+        for v in range(TILE):
+            x0, x1, x2, x3 = tile[t, v], tile[t + 1, v], tile[t + 2, v], tile[t + 3, v]
+            a, b = (x0 if x0 < x1 else x1), (x2 if x2 < x3 else x3)
+            c, d = (x0 if x0 > x1 else x1), (x2 if x2 > x3 else x3)
+            a, c = (a if a < b else b), (c if c > d else d)
+            low[v] = a if a < low[v] else low[v]
+            high[v] = c if c > high[v] else high[v]
+            total[v] += (x0 + x1) + (x2 + x3)
 
 
 @inlined
