@@ -217,7 +217,8 @@ def _efficiency(acquisition: ASL, recipe: Recipe, warnings: list[str]) -> tuple[
 def _slice_delay(acquisition: ASL, mask: NDArray[np.bool_], rows: NDArray[Any]) -> NDArray[np.float32]:
     if acquisition.slice_timing is None:
         return np.zeros(rows.size, np.float32)
-    return np.asarray(acquisition.slice_timing, np.float32)[rows // (mask.shape[0] * mask.shape[1])]
+    late: NDArray[np.float32] = np.array(acquisition.slice_timing, np.float32)
+    return late.take(rows // (mask.shape[0] * mask.shape[1]))
 
 
 def _signal(
