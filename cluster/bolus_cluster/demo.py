@@ -20,7 +20,7 @@ from bolus_cluster import progress
 from bolus_cluster.plan import Plan, Request, plan
 from bolus_cluster.run import run_cohort
 
-SUBJECTS = 2
+SUBJECTS, SNR = 2, 200.0
 TRUTH = Path("derivatives", "phantom")
 NOT_SHOWN = ("air", "skull", "scalp", "csf", "artery", "vein")
 
@@ -65,7 +65,7 @@ def run_demo(out: Path) -> int:
     if summary.exit_code == 0:
         for contrast in COLUMNS:
             console.print(_table(todo, contrast))
-        console.print("Medians over both subjects; after ±, the median posterior SD of one voxel.")
+        console.print(f"Medians over both subjects, signal-to-noise {SNR:g}; after ±, the median posterior SD of a voxel.")
         console.print(
             "oSVD damps the peak of the residue: its CBF comes out low, its MTT high, CBV does not."
         )
@@ -85,7 +85,7 @@ def _make(data: Path, console: Console) -> None:
     # Under another name until it is whole, so that a demo that was ended begins anew.
     begun = data.with_name(f".{data.name}.tmp")
     shutil.rmtree(begun, ignore_errors=True)
-    write_cohort(begun, SUBJECTS)
+    write_cohort(begun, SUBJECTS, snr=SNR)
     begun.replace(data)
 
 

@@ -217,8 +217,9 @@ def _efficiency(acquisition: ASL, recipe: Recipe, warnings: list[str]) -> tuple[
 def _slice_delay(acquisition: ASL, mask: NDArray[np.bool_], rows: NDArray[Any]) -> NDArray[np.float32]:
     if acquisition.slice_timing is None:
         return np.zeros(rows.size, np.float32)
-    late: NDArray[np.float32] = np.array(acquisition.slice_timing, np.float32)
-    return late.take(rows // (mask.shape[0] * mask.shape[1]))
+    late = np.zeros(rows.size, np.float32)
+    late += np.take(acquisition.slice_timing, rows // (mask.shape[0] * mask.shape[1]))
+    return late
 
 
 def _signal(
