@@ -11,50 +11,53 @@ from bolus.errors import BolusError, Code
 from bolus.series import AIF, GivenAIF
 
 CLUSTERS, ROUNDS = 5, 100
-HIGHEST_SHARE, FEWEST_CANDIDATES, ROUGHEST_SHARE = 0.03, 30, 0.25
+HIGHEST_SHARE, FEWEST_CANDIDATES, LEAST_AREA = 0.03, 30, 0.3
+ROUGHEST = 2.0
+"""Squared second differences over squared values: 6 for white noise, about 1 for a peak two volumes wide."""
+FEWEST_TO_CLUSTER, LEAST_SHARE = 4 * CLUSTERS, 0.1
 MEND = "Give one: *_aif.tsv or *_label-AIF_mask.nii.gz in a --derivatives folder."
 
 
 def by_clustering(curves: NDArray[Any], time: NDArray[Any], file: str) -> AIF:
     """Voxels whose curves are high, smooth, early and narrow, by clustering twice; their mean is the input.
 
-    curves : (n, t) float32, 1/s, NaN rows are passed over. time : (t,) s. The highest 3 % of the peaks are
-    candidates; the roughest quarter is dropped; curves of unit area are put into 5 clusters, the one of lowest
-    first moment is kept and clustered once more. Starting from fixed quantiles, it gives the same voxels each
-    time. Raises BolusError E_AIF when too few candidates have a bolus.
+    curves : (n, t) float32, 1/s, NaN rows are passed over. time : (t,) s. What is as rough as noise is dropped;
+    the highest 3 % of the peaks are candidates, but for the smallest areas; curves of unit area are put into
+    5 clusters, the one of lowest first moment is kept and, if it holds enough, clustered once more. Starting
+    from fixed quantiles, it gives the same voxels each time. Raises BolusError E_AIF when too few have a bolus.
     Source: Mouridsen et al., Magn Reson Med 55:524 (2006).
     """
     usable = np.flatnonzero(np.isfinite(curves).all(1))
-    usable = usable[curves[usable].sum(1) > 0]
+    area = curves[usable].sum(1)
+    usable, area = usable[area > 0], area[area > 0]
+    power = (curves[usable] ** 2).sum(1)
+    smooth = (np.diff(curves[usable], 2, axis=1) ** 2).sum(1) <= ROUGHEST * power
+    usable, area = usable[smooth], area[smooth]
     if usable.size < FEWEST_CANDIDATES:
         raise _refusal(file, f"{usable.size} voxels with a bolus", f"at least {FEWEST_CANDIDATES}")
-    heights = curves[usable].max(1)
     count = max(FEWEST_CANDIDATES, int(HIGHEST_SHARE * usable.size))
-    chosen = usable[np.argsort(-heights, kind="stable")[:count]]
+    highest = np.argsort(-curves[usable].max(1), kind="stable")[:count]
+    # A curve of hardly any area has any first moment, also the lowest one.
+    chosen = usable[highest[area[highest] >= LEAST_AREA * np.median(area[highest])]]
     for _ in range(2):
-        shapes = np.asarray(curves[chosen], np.float64)
-        shapes /= shapes.sum(1, keepdims=True)
-        if chosen.size > 4 * CLUSTERS:
-            rough = (np.diff(shapes, 2, axis=1) ** 2).sum(1) / (shapes**2).sum(1)
-            smooth = rough <= np.quantile(rough, 1 - ROUGHEST_SHARE)
-            chosen, shapes = chosen[smooth], shapes[smooth]
-        chosen = chosen[_earliest(shapes, time)]
+        if chosen.size >= FEWEST_TO_CLUSTER:
+            shapes = np.asarray(curves[chosen], np.float64)
+            chosen = chosen[_earliest(shapes / shapes.sum(1, keepdims=True), time)]
     return _from_voxels(curves, np.sort(chosen), time, "kmeans (Mouridsen 2006)", file)
 
 
-def from_mask(curves: NDArray[Any], inside: NDArray[np.bool_], time: NDArray[Any], file: str) -> AIF:
-    """The mean of the curves (n, t) that a mask (n,) marks; raises BolusError E_AIF when none can be used."""
-    chosen = np.flatnonzero(inside & np.isfinite(curves).all(1))
+def from_mask(curves: NDArray[Any], time: NDArray[Any], file: str) -> AIF:
+    """The mean of the curves (n, t), 1/s, of a mask's voxels; raises BolusError E_AIF when none can be used."""
+    chosen = np.flatnonzero(np.isfinite(curves).all(1))
     if chosen.size == 0:
-        raise _refusal(
-            file, f"no usable curve under the AIF mask ({int(inside.sum())} voxels)", "at least one"
-        )
+        raise _refusal(file, f"no usable curve under the AIF mask ({len(curves)} voxels)", "at least one")
     return _from_voxels(curves, chosen, time, "mask", file)
 
 
 def from_table(given: GivenAIF, time: NDArray[Any], baseline: tuple[int, int], echo_time: float) -> AIF:
     """A given curve at the scan's times (t,) s, its signal turned into delta R2* with the scan's baseline.
 
+    Both times count from the first volume of the file, dummy scans included.
     Raises BolusError E_AIF when the table does not cover the scan, or its signal is not positive.
     """
     step = time[1] - time[0]
@@ -70,7 +73,7 @@ def from_table(given: GivenAIF, time: NDArray[Any], baseline: tuple[int, int], e
 
 
 def _earliest(shapes: NDArray[np.float64], time: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which of the curves (n, t) of unit area fall into the cluster of lowest first moment."""
+    """Which of the curves (n, t) of unit area fall into the cluster of lowest first moment, outliers apart."""
     moment = shapes @ time
     rank = np.argsort(np.argsort(moment, kind="stable"), kind="stable")
     member = rank * CLUSTERS // moment.size
@@ -82,7 +85,8 @@ def _earliest(shapes: NDArray[np.float64], time: NDArray[Any]) -> NDArray[np.boo
         if np.array_equal(nearest, member):
             break
         member = nearest
-    present = np.unique(member)
+    present, counts = np.unique(member, return_counts=True)
+    present = present[counts >= min(LEAST_SHARE * moment.size, counts.max())]
     first = present[int(np.argmin([moment[member == cluster].mean() for cluster in present]))]
     return np.asarray(member == first)
 

@@ -22,7 +22,7 @@ def brain_mask(image: NDArray[Any], zooms: tuple[float, float, float], file: str
     """
     from scipy import ndimage
 
-    smooth = ndimage.gaussian_filter(np.nan_to_num(np.asarray(image, np.float32)), 0.7)
+    smooth = ndimage.gaussian_filter(np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0), 0.7)
     bright = smooth > otsu(smooth)
     opened = ndimage.binary_opening(bright, _ball(4.0, zooms))
     largest = _largest(opened if opened.any() else bright)

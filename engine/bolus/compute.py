@@ -72,7 +72,8 @@ def methods_for(recipe: Recipe, protocol: Any) -> list[Method]:
     methods = chosen_methods(recipe, "asl")
     if len(methods) == 1:
         return methods
-    suits = "multi_delay" if np.ptp(protocol.post_labeling_delay) > 0 else "single_delay"
+    several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
+    suits = "multi_delay" if several else "single_delay"
     return [method for method in methods if method.name == suits]
 
 

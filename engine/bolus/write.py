@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bolus import nifti
-from bolus.recipe import Recipe, version
+from bolus.recipe import Recipe, signature, version
 from bolus.series import AIF, Map, Maps, Outcome
 
 HIDDEN = ".tmp-"
@@ -74,7 +74,7 @@ def _aif_sidecar(aif: AIF, maps: Maps, recipe: Recipe) -> dict[str, Any]:
     nx, ny = maps.grid.shape[:2]
     voxels = [[int(row % nx), int(row // nx % ny), int(row // (nx * ny))] for row in aif.voxels]
     return {
-        "time": {"Units": "s", "Description": "time since the first volume that is used"},
+        "time": {"Units": "s", "Description": "time since the first volume of the series"},
         "delta_r2star": {"Units": "1/s", "Description": "relaxation of the arterial input function"},
         "Method": aif.how,
         "Voxels": voxels,
@@ -91,7 +91,8 @@ def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
         "SourceHashes": hashes,
         "Device": maps.device,
         "GeneratedBy": [{"Name": "bolus", "Version": version()}],
-        "RecipeHash": recipe.hash,
+        "RecipeHash": signature(recipe, maps.scan.contrast),
+        "Warnings": list(maps.warnings),
     }
 
 

@@ -31,11 +31,20 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     raw = by_time(image)
     warnings = list(series.warnings)
     plus, minus = pairs_of(series, acquisition)
-    t1_tissue, from_map = recipe["asl.t1_tissue"], series.given.get("T1map")
-    calibration = _calibration(series, acquisition, t1_tissue)
+    delay = np.array([acquisition.post_labeling_delay[up] for up in plus])
+    duration = np.array([acquisition.labeling_duration[up] for up in plus])
+    if recipe["asl.quantification"] == "single_delay" and (np.ptp(delay) > 0 or np.ptp(duration) > 0):
+        raise refuse(
+            series, Code.RECIPE, f"asl.quantification = single_delay, and delays {sorted(set(delay.tolist()))} s",
+            "one delay and one label duration", "Set asl.quantification to auto or multi_delay.",
+        )  # fmt: skip
+    calibration = _calibration(series, acquisition)
     mask = brain_of(series, calibration if np.ndim(calibration) else _mean(image, plus))
     rows = rows_of(mask)
+    t1 = _t1_tissue(series, recipe, rows, warnings)
     m0 = np.broadcast_to(calibration, mask.shape).reshape(-1, order="F")[rows].astype(np.float32)
+    if acquisition.m0_repetition_time is not None:  # always: a threshold would make a jump
+        m0 /= -np.expm1(-np.float32(acquisition.m0_repetition_time) / t1)
     calibrated = np.isfinite(m0) & (m0 > 0)
     if not calibrated.any():
         raise refuse(
@@ -55,20 +64,10 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     mean_difference = difference.mean(0)
     difference /= np.where(calibrated, m0, np.float32(np.nan))
     state = np.where(calibrated, State.GOOD, State.NO_CALIBRATION).astype(np.uint8)
-    delay = np.array([acquisition.post_labeling_delay[up] for up in plus])
-    duration = np.array([acquisition.labeling_duration[up] for up in plus])
     noise = noise_variance(difference.T[np.isfinite(difference).all(0)], delay, duration)
-    t1 = np.full(rows.size, t1_tissue, np.float32)
-    if from_map is not None:
-        read = from_map.scaled().reshape(-1, order="F")[rows]
-        sensible = np.isfinite(read) & (read > 0.1) & (read < 10)
-        t1 = np.where(sensible, read, t1)
-        if not sensible.all():
-            warnings.append(
-                f"T1map: {int((~sensible).sum())} brain voxels outside 0.1-10 s took T1 = {t1_tissue} s"
-            )
     t1_blood = _t1_blood(series, acquisition, recipe)
     efficiency, told = _efficiency(acquisition, recipe, warnings)
+    from_map = series.given.get("T1map")
     protocol = AslProtocol(
         acquisition.labeling, delay, duration, efficiency, t1_blood, t1, recipe["asl.partition_coefficient"],
         _slice_delay(acquisition, mask, rows), noise, recipe["asl.t1_relaxation"] == "tissue",
@@ -79,10 +78,13 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         "LabelingDuration": sorted(set(duration.tolist())),
         "Pairs": len(plus),
         "LabelingEfficiency": told,
+        "BackgroundSuppression": recipe["asl.background_suppression"]
+        if acquisition.background_suppression
+        else "none",
         "T1Blood": constant(
             t1_blood, "s", "recipe" if recipe["asl.t1_blood"] != AUTO else f"{ALSOP}, by field strength"
         ),
-        "T1Tissue": constant(t1_tissue, "s", "recipe")
+        "T1Tissue": constant(recipe["asl.t1_tissue"], "s", "recipe")
         if from_map is None
         else {"Source": from_map.path.name},
         "T1Relaxation": recipe["asl.t1_relaxation"],
@@ -156,19 +158,32 @@ def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[
     return float(max(0.0, power[: max(1, power.size - SUBSPACE)].mean()))
 
 
-def _calibration(series: Series, acquisition: ASL, t1_tissue: float) -> Any:
-    """M0 of tissue, (x, y, z) or one number, always divided by 1 - e^(-TR/T1): a threshold would make a jump."""
+def _calibration(series: Series, acquisition: ASL) -> Any:
+    """The signal that stands for M0, (x, y, z) float32 or one number, as it was measured."""
     image = series.images[0]
     if acquisition.m0_type == "Separate" and isinstance(acquisition.m0, Volume):
-        value: NDArray[np.float32] = acquisition.m0.scaled()
-    elif acquisition.m0_type == "Estimate" and isinstance(acquisition.m0, float):
+        return acquisition.m0.scaled()
+    if acquisition.m0_type == "Estimate":
         return acquisition.m0
-    else:
-        wanted = "m0scan" if acquisition.m0_type == "Included" else "control"
-        value = _mean(image, [volume for volume, kind in enumerate(acquisition.context) if kind == wanted])
-    if acquisition.m0_repetition_time is not None:
-        value = value / np.float32(-np.expm1(-acquisition.m0_repetition_time / t1_tissue))
-    return np.asarray(value, np.float32)
+    wanted = "m0scan" if acquisition.m0_type == "Included" else "control"
+    return _mean(image, [volume for volume, kind in enumerate(acquisition.context) if kind == wanted])
+
+
+def _t1_tissue(
+    series: Series, recipe: Recipe, rows: NDArray[Any], warnings: list[str]
+) -> NDArray[np.float32]:
+    """T1 (n,) s of every voxel of the brain, from the T1 map where one is given."""
+    nominal = recipe["asl.t1_tissue"]
+    t1 = np.full(rows.size, nominal, np.float32)
+    if "T1map" not in series.given:
+        return t1
+    read = series.given["T1map"].scaled().reshape(-1, order="F")[rows]
+    sensible = np.isfinite(read) & (read > 0.1) & (read < 10)
+    if not sensible.all():
+        warnings.append(
+            f"T1map: {int((~sensible).sum())} brain voxels outside 0.1-10 s took T1 = {nominal} s"
+        )
+    return np.where(sensible, read, t1)
 
 
 def _mean(image: Volume, volumes: list[int]) -> NDArray[np.float32]:
