@@ -27,7 +27,7 @@ def csvd_loop(series: Array, inverse: Array, echo_time: float, step: float, aif_
 
 
 def osvd_by_threshold(curves: Array, aif: Array, step: float, limit: float) -> Array:
-    """oSVD recomputed for every threshold, all voxels of a block at once; curves : (n, t), gives max f (n,)."""
+    """oSVD recomputed for every threshold by FFT, all voxels of a block at once; curves : (n, t), gives max f (n,)."""
     length = 2 * curves.shape[1]
     transfer = step * np.fft.rfft(aif, length)
     spectrum = np.fft.rfft(curves, length, axis=1) / transfer
@@ -37,6 +37,18 @@ def osvd_by_threshold(curves: Array, aif: Array, step: float, limit: float) -> A
         top = residue.max(axis=1)
         rough = np.abs(np.diff(residue, 2, axis=1)).sum(axis=1) / length
         best = np.where((top > 0) & (rough <= limit * top), top, best)
+    return best
+
+
+def osvd_loop(curves: Array, inverses: Array, limit: float) -> Array:
+    """oSVD as published tools do it: per voxel, one inverse per threshold; inverses : (k, 2t, t), gives (n,)."""
+    best = np.full(curves.shape[0], np.nan)
+    for voxel, curve in enumerate(curves.astype(np.float64)):
+        for inverse in inverses:
+            residue = inverse @ curve
+            top = residue.max()
+            if top > 0 and np.abs(np.diff(residue, 2)).sum() / residue.size <= limit * top:
+                best[voxel] = top
     return best
 
 

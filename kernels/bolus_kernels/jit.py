@@ -42,5 +42,5 @@ def finite_kernel(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile a scalar function that a kernel's inner loop takes in whole, so that the loop vectorises."""
+    """Compile a small function that a kernel takes in whole, so that the loops around it still vectorise."""
     return _njit(function, inline="always")
