@@ -13,6 +13,7 @@ TWO, THREE, FOUR, FIVE = 2 * TILE, 3 * TILE, 4 * TILE, 5 * TILE
 """Where, in a slice of several rows of a tile, the rows 2 to 5 begin."""
 ZERO = np.float32(0)
 SQUARE = np.float32(0.41422)
+"""A little more than sqrt 2 - 1."""
 
 
 @finite_kernel
