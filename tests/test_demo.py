@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bolus_cluster.cohort import records
 from bolus_cluster.demo import run_demo
 from tests.cluster.tools import contents
 
+VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 CLASSES = (
     "grey matter", "white matter", "grey matter delayed", "white matter delayed", "tumour rim",
     "tumour necrosis", "oedema",
@@ -52,7 +54,7 @@ def test_the_demo_again_changes_nothing(folder: Path, capsys: pytest.CaptureFixt
 
 def test_the_maps_are_a_bids_derivative(folder: Path) -> None:
     said = subprocess.run(
-        ["bids-validator-deno", str(folder / "maps"), "--json"], check=False, capture_output=True, text=True
+        [VALIDATOR, str(folder / "maps"), "--json"], check=False, capture_output=True, text=True
     )
     assert '"severity":"error"' not in said.stdout.replace(" ", "")
     assert said.returncode == 0, said.stdout

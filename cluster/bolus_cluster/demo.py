@@ -65,7 +65,9 @@ def run_demo(out: Path) -> int:
     if summary.exit_code == 0:
         for contrast in COLUMNS:
             console.print(_table(todo, contrast))
-        console.print(f"Medians over both subjects, signal-to-noise {SNR:g}; after ±, the median posterior SD of a voxel.")
+        console.print(
+            f"Medians over both subjects, signal-to-noise {SNR:g}; after ± the median SD of a voxel."
+        )
         console.print(
             "oSVD damps the peak of the residue: its CBF comes out low, its MTT high, CBV does not."
         )

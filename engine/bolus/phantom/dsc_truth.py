@@ -73,7 +73,7 @@ def relaxation(
     time = STEP * np.arange((volumes - 1) * STEPS_PER_VOLUME + 1)
     fine = np.stack([_pure(time, arrival, tissue) for tissue in tissues])
     reference = [LABEL[name] for name in NON_ENHANCING]
-    mean = counts[reference] @ fine[reference] / max(counts[reference].sum(), 1)
+    mean = counts[reference] @ fine[reference] / max(float(counts[reference].sum()), 1.0)
     integral = STEP * (np.cumsum(mean) - 0.5 * (mean + mean[0]))
     k2 = np.array([tissue.k2 for tissue in tissues])
     return np.asarray((fine - k2[:, None] * integral)[:, ::STEPS_PER_VOLUME])
