@@ -12,13 +12,21 @@ from bolus_kernels.asl import AslProtocol
 from bolus_kernels.device import Device, from_device, on_device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.posterior import COARSE, WORK_ROWS, Labels, Prior, summarise, voxel_posterior
+from bolus_kernels.posterior import (
+    COARSE,
+    FLOW_UNIT,
+    ONE,
+    WORK_ROWS,
+    Labels,
+    Prior,
+    solvable,
+    summarise,
+    voxel_posterior,
+)
 from bolus_kernels.state import State
-from bolus_kernels.tiles import FINITE, TILE, gather, time_major
+from bolus_kernels.tiles import TILE, gather, time_major
 
 LEAST_NOISE = 1e-20
-NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
-ZERO, ONE, FLOW_UNIT = np.float32(0), np.float32(1), np.float32(6000)
 
 
 @method(
@@ -140,13 +148,3 @@ def _multi_delay(
                 )
                 cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
                 att[v], sd_att[v] = result[2], result[3]
-
-
-@kernel
-def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
-    """The state of a voxel before it is computed, from what would break its arithmetic."""
-    if not (finite and within <= FINITE):
-        return NOT_FINITE
-    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
-        return NO_SOLUTION
-    return 0

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bolus_kernels.jit import finite_kernel, kernel
 from bolus_kernels.kinetics import pasl_shape, pcasl_shape
 from bolus_kernels.scalar import exp, log
+from bolus_kernels.state import State
+from bolus_kernels.tiles import FINITE
 
 COARSE, FINE, LEVELS = 32, 16, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
@@ -25,7 +27,8 @@ FINEST = np.float32(2e-5)
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
 """1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
 ZERO, ONE, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.125)
-LOWEST = np.float32(-3e38)
+LOWEST, FLOW_UNIT = np.float32(-3e38), np.float32(6000)
+NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 RAMP = np.arange(COARSE, dtype=np.float32)
 
 
@@ -68,6 +71,16 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     for t in range(curve.size):
         within += (curve[t] - mean[column[t]]) ** 2
     return within
+
+
+@kernel
+def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
+    """The state of a voxel before it is computed, from what would break its arithmetic."""
+    if not (finite and within <= FINITE):
+        return NOT_FINITE
+    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
+        return NO_SOLUTION
+    return 0
 
 
 @finite_kernel

@@ -8,8 +8,17 @@ from typing import Any
 
 from numba import cuda, float32
 
-from bolus_kernels.multi_delay import FLOW_UNIT, ONE, solvable
-from bolus_kernels.posterior import COARSE, WORK_ROWS, Labels, Prior, summarise, voxel_posterior
+from bolus_kernels.posterior import (
+    COARSE,
+    FLOW_UNIT,
+    ONE,
+    WORK_ROWS,
+    Labels,
+    Prior,
+    solvable,
+    summarise,
+    voxel_posterior,
+)
 
 THREADS = 128
 
