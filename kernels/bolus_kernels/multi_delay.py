@@ -13,14 +13,17 @@ from bolus_kernels.device import Device, from_device, on_device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.posterior import (
-    COARSE,
+    BLOCKS,
+    FINE,
     FLOW_UNIT,
+    FOUR,
     ONE,
-    WORK_ROWS,
+    WORK,
     Labels,
     Prior,
     solvable,
     summarise,
+    tabulate,
     voxel_posterior,
 )
 from bolus_kernels.state import State
@@ -108,8 +111,8 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
     kinds, column, pairs = np.unique(
         np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
     )
-    if len(pairs) % 2:
-        kinds, pairs = np.concatenate([kinds, kinds[-1:]]), np.append(pairs, 0)
+    spare = -len(pairs) % 4
+    kinds, pairs = np.pad(kinds, ((0, spare), (0, 0)), mode="edge"), np.pad(pairs, (0, spare))
     time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
     labels = Labels(
         time.astype(np.float32),
@@ -130,10 +133,12 @@ def _multi_delay(
     cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
 ) -> None:  # fmt: skip
     delays = labels.time.size
-    mean, response = np.empty(delays, np.float32), np.empty((delays, COARSE), np.float32)
-    fades, work = np.empty((2, delays), np.float32), np.empty((WORK_ROWS, COARSE), np.float32)
-    result = np.empty(4, np.float32)
+    mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
+    response = np.empty((2, delays // 4, BLOCKS, 4 * FINE), np.float32)
+    work, result = np.empty((2, BLOCKS, WORK), np.float32), np.empty(4, np.float32)
+    last = -1  # the voxel whose first grid is in memory
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    tabulate(labels, table)
     for begin in range(0, curves.shape[1], TILE):
         width = min(TILE, curves.shape[1] - begin)
         gather(curves, begin, width, tile, finite)
@@ -142,9 +147,10 @@ def _multi_delay(
             within = summarise(tile[:, place], column, labels.pairs, mean)
             state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
             if state[v] == 0:
-                rate = ONE / t1_tissue[v]
+                known = last >= 0 and t1_tissue[v] == t1_tissue[last] and slice_delay[v] == slice_delay[last]
+                rate, last = ONE / t1_tissue[v], v
                 voxel_posterior(
-                    mean, within, rate, slice_delay[v], labels, prior, response, fades, work, result
+                    mean, within, rate, slice_delay[v], known, labels, prior, table, response, work, result
                 )
                 cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
                 att[v], sd_att[v] = result[2], result[3]

@@ -8,28 +8,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import finite_kernel, kernel
-from bolus_kernels.kinetics import pasl_shape, pcasl_shape
+from bolus_kernels.jit import finite_kernel, inlined, kernel
+from bolus_kernels.kinetics import delivered, of_arrival, of_delay
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
 from bolus_kernels.tiles import FINITE
 
 COARSE, FINE, LEVELS = 32, 16, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
-WORK_ROWS = 6
-"""Rows of a voxel's working memory, as `score_nodes` names them."""
+BLOCKS = COARSE // FINE
+EARLY, CARRIED, INVERSE, BELIEF, PRODUCT, FLOW, SCORE, WEIGHT = (FINE * row for row in range(8))
+MISFIT, WORK = 9 * FINE, 11 * FINE
+"""A row for each number that a node has; one to spare on either side of the misfit, for a neighbour's.
+
+Rows lie at fixed places of one array, and loops run over FINE nodes: the compiler then knows that no row touches
+another and that no node is left over, and a loop becomes a few wide instructions.
+"""
+TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, FOUR = (4 * column for column in range(8))
+"""Where the numbers of four delays lie in a row of the table of delays, and the length of such a row."""
 NEGLIGIBLE = np.float32(14.0)
 """Nodes whose log posterior is this far below the best (8e-7) carry no mass."""
+FAINTEST = np.float32(-40.0)
+"""No weight is less than e to this: squares stay normal numbers, which are faster."""
 RESOLVED = np.float32(3.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
 """1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
-ZERO, ONE, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.125)
-LOWEST, FLOW_UNIT = np.float32(-3e38), np.float32(6000)
+ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
+RULER, LEAST = np.float32(64), np.int32(-(2**31))
+"""The best score is found in whole 64ths, from below all: maxima of integers vectorise, those of floats do not."""
+PLACE = np.arange(COARSE, dtype=np.float32).reshape(BLOCKS, FINE)
+FLOW_UNIT = np.float32(6000)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
-RAMP = np.arange(COARSE, dtype=np.float32)
 
 
 class Prior(NamedTuple):
@@ -46,7 +58,7 @@ class Prior(NamedTuple):
 class Labels(NamedTuple):
     """The distinct delays, float32: time since labelling, bolus duration (s), pairs of each; rates (1/s).
 
-    Kernels take delays two by two: an odd number of them is followed by one that no pair has.
+    Kernels take delays four by four: the last is repeated, without pairs, until four divides their number.
     """
 
     time: NDArray[np.float32]
@@ -74,6 +86,15 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
 
 
 @kernel
+def tabulate(labels: Any, table: Any) -> None:
+    """Lay the delays out in `table`, (delays / 4, FOUR) float32, four side by side."""
+    for i in range(labels.time.size):
+        g, k = i // 4, i % 4
+        table[g, TIME + k], table[g, DURATION + k] = labels.time[i], labels.duration[i]
+        table[g, PAIRS + k] = labels.pairs[i]
+
+
+@kernel
 def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
     if not (finite and within <= FINITE):
@@ -85,119 +106,152 @@ def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int
 
 @finite_kernel
 def voxel_posterior(
-    mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any,
-    response: Any, fades: Any, work: Any, result: Any,
+    mean: Any, within: Any, rate: Any, slice_delay: Any, known: bool, labels: Any, prior: Any,
+    table: Any, response: Any, work: Any, result: Any,
 ) -> None:  # fmt: skip
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
-    The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time.
+    The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. The first grid
+    is the same for voxels of one rate and slice delay: `known` where the last voxel left it in its memory.
     """
+    freedom = prior.noise_weight
+    for i in range(mean.size):
+        freedom += labels.pairs[i]
+        table[i // 4, MEAN + i % 4] = mean[i]
+    floor = within + prior.noise_weight * prior.noise_variance
     most = prior.arrival_most + slice_delay
     low, high, nodes = ZERO, most, COARSE
-    flow = TYPICAL_FLOW
+    step, flow, place, total = ZERO, TYPICAL_FLOW, ZERO, ONE
     for level in range(LEVELS):
-        relaxation = labels.rate_blood
-        if labels.tissue_relaxation:
-            relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
+        grid = min(level, 1)
         step = (high - low) / np.float32(nodes - 1)
-        freedom, floor, best = score_nodes(
-            mean, within, relaxation, slice_delay, labels, prior, low, step, nodes, response, fades, work
-        )
-        sharing = integrate(low, step, nodes, best, work, result)
-        flow = result[0]
-        if level > 0 and (sharing > RESOLVED or step < FINEST):
+        if level > 0 or not known:
+            relaxation = labels.rate_blood
+            if labels.tissue_relaxation:
+                relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
+            growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
+            respond(
+                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, prior, low, step, nodes,
+                table, response[grid], work[grid],
+            )  # fmt: skip
+        best = score_nodes(freedom, floor, prior.flow_weight, nodes, table, response[grid], work[grid])
+        total, sharing, flow, place = integrate(nodes, best, work[grid])
+        if (level > 0 and (sharing > RESOLVED or step < FINEST)) or level == LEVELS - 1:
             break
-        low, high, nodes = window(low, step, nodes, most, freedom, floor, best, work)
+        low, high, nodes = window(low, step, nodes, most, freedom, floor, best, work[grid])
+    moments(low, step, nodes, freedom, flow, place, total, work[1], result)
+
+
+@inlined
+def of_four(table: Any, g: Any, k: Any) -> Any:
+    """Four numbers side by side in row g of a table."""
+    return table[g, k], table[g, k + 1], table[g, k + 2], table[g, k + 3]
+
+
+@finite_kernel
+def respond(
+    slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, prior: Any,
+    low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any,
+) -> None:  # fmt: skip
+    """What does not depend on the data: responses, the flow's inverse precision, the log prior it leaves."""
+    for g in range(table.shape[0]):
+        for k in range(4):
+            time, duration = table[g, TIME + k] + slice_delay, table[g, DURATION + k]
+            reach, lead, full = of_delay(time, duration, relaxation, growth)
+            table[g, REACH + k], table[g, LEAD + k], table[g, FULL + k] = reach, lead, full
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            early, carried = of_arrival(low + step * PLACE[b, j], rate_blood, relaxation, growth)
+            work[b, EARLY + j], work[b, CARRIED + j], work[b, INVERSE + j] = early, gain * carried, ZERO
+    for g in range(table.shape[0]):
+        a0, a1, a2, a3 = of_four(table, g, REACH)
+        b0, b1, b2, b3 = of_four(table, g, LEAD)
+        c0, c1, c2, c3 = of_four(table, g, FULL)
+        n0, n1, n2, n3 = of_four(table, g, PAIRS)
+        for b in range(nodes // FINE):
+            for j in range(FINE):
+                early, carried = work[b, EARLY + j], work[b, CARRIED + j]
+                g0, g1 = carried * delivered(early, a0, b0, c0), carried * delivered(early, a1, b1, c1)
+                g2, g3 = carried * delivered(early, a2, b2, c2), carried * delivered(early, a3, b3, c3)
+                response[g, b, j], response[g, b, FINE + j] = g0, g1
+                response[g, b, 2 * FINE + j], response[g, b, 3 * FINE + j] = g2, g3
+                work[b, INVERSE + j] += n0 * g0 * g0 + n1 * g1 * g1 + (n2 * g2 * g2 + n3 * g3 * g3)
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            inverse = ONE / (prior.flow_weight + work[b, INVERSE + j])
+            away = low + step * PLACE[b, j] - prior.arrival
+            work[b, INVERSE + j], work[b, PRODUCT + j] = inverse, ZERO
+            work[b, BELIEF + j] = HALF * (log(inverse) - prior.arrival_precision * away * away)
 
 
 @finite_kernel
 def score_nodes(
-    mean: Any, within: Any, relaxation: Any, slice_delay: Any, labels: Any, prior: Any,
-    low: Any, step: Any, nodes: int, response: Any, fades: Any, work: Any,
-) -> Any:  # fmt: skip
-    """At each arrival: the flow's mean and variance, and the log posterior without flow and noise.
+    freedom: Any, floor: Any, flow_weight: Any, nodes: int, table: Any, response: Any, work: Any
+) -> Any:
+    """At each arrival: flow, misfit and log posterior, flow and noise integrated out; gives the best to a whole.
 
-    Gives the degrees of freedom of the noise, the misfit that no arrival can go below, and the best score.
+    floor : the misfit that no arrival can go below.
     """
-    score, flow, variance, power, product, misfit = work[0], work[1], work[2], work[3], work[4], work[5]
-    difference = labels.rate_blood - relaxation
-    measured = ZERO
-    for j in range(nodes):
-        arrival = low + step * RAMP[j]
-        score[j] = exp(arrival * relaxation)
-        flow[j] = labels.gain * exp(-arrival * labels.rate_blood) / relaxation
-        power[j], product[j], misfit[j] = prior.flow_weight, ZERO, ZERO
-    for i in range(labels.time.size):
-        time = labels.time[i] + slice_delay
-        fades[0, i], fades[1, i] = exp(-time * relaxation), exp((labels.duration[i] - time) * relaxation)
-    for i in range(0, labels.time.size, 2):
-        t0, t1 = labels.time[i] + slice_delay, labels.time[i + 1] + slice_delay
-        tau0, tau1 = labels.duration[i], labels.duration[i + 1]
-        n0, n1 = labels.pairs[i], labels.pairs[i + 1]
-        y0, y1 = n0 * mean[i], n1 * mean[i + 1]
-        measured += n0 + n1
-        fade0, stop0, fade1, stop1 = fades[0, i], fades[1, i], fades[0, i + 1], fades[1, i + 1]
-        first, second = response[i], response[i + 1]
-        if labels.pulsed:
-            fade0, fade1 = fade0 * labels.gain, fade1 * labels.gain
-            for j in range(nodes):
-                arrival = low + step * RAMP[j]
-                g0 = fade0 * pasl_shape(t0, arrival, tau0, difference)
-                g1 = fade1 * pasl_shape(t1, arrival, tau1, difference)
-                first[j], second[j] = g0, g1
-                power[j] += n0 * g0 * g0 + n1 * g1 * g1
-                product[j] += y0 * g0 + y1 * g1
-        else:
-            for j in range(nodes):
-                arrival = low + step * RAMP[j]
-                g0 = flow[j] * pcasl_shape(t0, arrival, tau0, score[j], fade0, stop0)
-                g1 = flow[j] * pcasl_shape(t1, arrival, tau1, score[j], fade1, stop1)
-                first[j], second[j] = g0, g1
-                power[j] += n0 * g0 * g0 + n1 * g1 * g1
-                product[j] += y0 * g0 + y1 * g1
-    for j in range(nodes):
-        flow[j] = product[j] / power[j]
-    for i in range(0, labels.time.size, 2):
-        first, second = response[i], response[i + 1]
-        y0, y1, n0, n1 = mean[i], mean[i + 1], labels.pairs[i], labels.pairs[i + 1]
-        for j in range(nodes):
-            r0, r1 = y0 - flow[j] * first[j], y1 - flow[j] * second[j]
-            misfit[j] += n0 * r0 * r0 + n1 * r1 * r1
-    freedom = measured + prior.noise_weight
-    floor = within + prior.noise_weight * prior.noise_variance
-    for j in range(nodes):
-        misfit[j] += floor + prior.flow_weight * flow[j] * flow[j]
-        variance[j] = misfit[j] / ((freedom - np.float32(2)) * power[j])
-        away = low + step * RAMP[j] - prior.arrival
-        score[j] = -HALF * (log(power[j]) + freedom * log(misfit[j]) + prior.arrival_precision * away * away)
-    best = LOWEST
-    for j in range(nodes):
-        best = max(best, score[j])
-    return freedom, floor, best
+    for g in range(table.shape[0]):
+        n0, n1, n2, n3 = of_four(table, g, PAIRS)
+        y0, y1, y2, y3 = of_four(table, g, MEAN)
+        for b in range(nodes // FINE):
+            for j in range(FINE):
+                g0, g1 = response[g, b, j], response[g, b, FINE + j]
+                g2, g3 = response[g, b, 2 * FINE + j], response[g, b, 3 * FINE + j]
+                product = work[b, PRODUCT + j] + n0 * y0 * g0 + n1 * y1 * g1 + (n2 * y2 * g2 + n3 * y3 * g3)
+                flow = product * work[b, INVERSE + j]
+                work[b, PRODUCT + j], work[b, FLOW + j] = product, flow
+                work[b, MISFIT + j] = floor + flow_weight * flow * flow
+    for g in range(table.shape[0]):
+        n0, n1, n2, n3 = of_four(table, g, PAIRS)
+        y0, y1, y2, y3 = of_four(table, g, MEAN)
+        for b in range(nodes // FINE):
+            for j in range(FINE):
+                flow = work[b, FLOW + j]
+                r0, r1 = y0 - flow * response[g, b, j], y1 - flow * response[g, b, FINE + j]
+                r2, r3 = y2 - flow * response[g, b, 2 * FINE + j], y3 - flow * response[g, b, 3 * FINE + j]
+                work[b, MISFIT + j] += n0 * r0 * r0 + n1 * r1 * r1 + (n2 * r2 * r2 + n3 * r3 * r3)
+    best = LEAST
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            score = work[b, BELIEF + j] - HALF * freedom * log(work[b, MISFIT + j])
+            work[b, SCORE + j], work[b, PRODUCT + j] = score, ZERO
+            best = max(best, np.int32(RULER * score))
+    return np.float32(best) / RULER
 
 
 @finite_kernel
-def integrate(low: Any, step: Any, nodes: int, best: Any, work: Any, result: Any) -> Any:
-    """Mean and SD of flow and arrival under the nodes' weights; gives how many nodes share the mass."""
-    score, flow, variance, weight = work[0], work[1], work[2], work[3]
-    for j in range(nodes):
-        weight[j] = exp(score[j] - best)
-    weight[0] *= HALF
-    weight[nodes - 1] *= HALF
+def integrate(nodes: int, best: Any, work: Any) -> Any:
+    """Weights of the nodes: their sum, how many nodes share it, and the mean of the flow under them."""
+    end = np.float32(nodes - 1)
     total, squares, f, a = ZERO, ZERO, ZERO, ZERO
-    for j in range(nodes):
-        total += weight[j]
-        squares += weight[j] * weight[j]
-        f += weight[j] * flow[j]
-        a += weight[j] * RAMP[j]
-    f, a = f / total, a / total
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            share = ONE if PLACE[b, j] > ZERO and PLACE[b, j] < end else HALF
+            weight = share * exp(max(work[b, SCORE + j] - best, FAINTEST))
+            work[b, WEIGHT + j] = weight
+            total += weight
+            squares += weight * weight
+            f += weight * work[b, FLOW + j]
+            a += weight * PLACE[b, j]
+    return total, total * total / squares, f / total, a / total
+
+
+@finite_kernel
+def moments(
+    low: Any, step: Any, nodes: int, freedom: Any, flow: Any, a: Any, total: Any, work: Any, result: Any
+) -> None:
+    """Mean and SD of flow and arrival under the weights of the nodes."""
     ff, aa = ZERO, ZERO
-    for j in range(nodes):
-        ff += weight[j] * (variance[j] + (flow[j] - f) ** 2)
-        aa += weight[j] * (RAMP[j] - a) ** 2
-    result[0], result[1] = f, sqrt(ff / total)
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            weight = work[b, WEIGHT + j]
+            variance = work[b, MISFIT + j] * work[b, INVERSE + j] / (freedom - TWO)
+            ff += weight * (variance + (work[b, FLOW + j] - flow) ** 2)
+            aa += weight * (PLACE[b, j] - a) ** 2
+    result[0], result[1] = flow, sqrt(ff / total)
     result[2], result[3] = low + step * a, step * sqrt(aa / total)
-    return total * total / squares
 
 
 @finite_kernel
@@ -207,16 +261,20 @@ def window(low: Any, step: Any, nodes: int, most: Any, freedom: Any, floor: Any,
     A minimum of the misfit between two nodes is deeper than the nearer one by at most an eighth of the second
     difference, and never below the noise: every node gets that advantage before it is left out.
     """
-    score, chance, misfit = work[0], work[4], work[5]
-    for j in range(1, nodes - 1):
-        bend = max(ZERO, misfit[j - 1] - misfit[j] + (misfit[j + 1] - misfit[j]))
-        deepest = max(floor, misfit[j] - EIGHTH * bend)
-        chance[j] = score[j] + HALF * freedom * log(misfit[j] / deepest)
-    chance[0], chance[nodes - 1] = score[0], score[nodes - 1]
-    first, last, least = 0, nodes - 1, best - NEGLIGIBLE
-    while chance[first] < least:
-        first += 1
-    while chance[last] < least:
-        last -= 1
+    least = best - NEGLIGIBLE
+    first, last = np.int32(COARSE), np.int32(0)
+    blocks = nodes // FINE
+    for b in range(blocks):
+        work[b, MISFIT - 1] = work[b - 1, MISFIT + FINE - 1] if b > 0 else ZERO
+        work[b, MISFIT + FINE] = work[b + 1, MISFIT] if b < blocks - 1 else ZERO
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            misfit = work[b, MISFIT + j]
+            bend = work[b, MISFIT - 1 + j] - misfit + (work[b, MISFIT + 1 + j] - misfit)
+            inner = bend > ZERO
+            deepest = max(floor, misfit - EIGHTH * bend) if inner else misfit
+            likely = work[b, SCORE + j] + HALF * freedom * log(misfit / deepest) >= least
+            first = min(first, np.int32(PLACE[b, j]) if likely else np.int32(COARSE))
+            last = max(last, np.int32(PLACE[b, j]) if likely else np.int32(0))
     enough = COARSE if last - first > nodes // 2 else FINE
-    return max(ZERO, low + step * RAMP[first] - step), min(most, low + step * RAMP[last] + step), enough
+    return max(ZERO, low + step * np.float32(first - 1)), min(most, low + step * np.float32(last + 1)), enough

@@ -9,14 +9,17 @@ from typing import Any
 from numba import cuda, float32
 
 from bolus_kernels.posterior import (
-    COARSE,
+    BLOCKS,
+    FINE,
     FLOW_UNIT,
+    FOUR,
     ONE,
-    WORK_ROWS,
+    WORK,
     Labels,
     Prior,
     solvable,
     summarise,
+    tabulate,
     voxel_posterior,
 )
 
@@ -26,6 +29,7 @@ THREADS = 128
 @cache
 def kernel(delays: int) -> Callable[..., None]:
     """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
+    groups, responses = delays // 4, 4 * FINE
 
     def multi_delay(
         curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, time: Any, duration: Any, pairs: Any, scalars: Any,
@@ -35,9 +39,9 @@ def kernel(delays: int) -> Callable[..., None]:
         if voxel >= curves.shape[1]:
             return
         mean = cuda.local.array(delays, float32)
-        response = cuda.local.array((delays, COARSE), float32)
-        fades = cuda.local.array((2, delays), float32)
-        work = cuda.local.array((WORK_ROWS, COARSE), float32)
+        table = cuda.local.array((groups, FOUR), float32)
+        work = cuda.local.array((2, BLOCKS, WORK), float32)
+        response = cuda.local.array((2, groups, BLOCKS, responses), float32)
         result = cuda.local.array(4, float32)
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0
@@ -47,8 +51,9 @@ def kernel(delays: int) -> Callable[..., None]:
         state[voxel] = solvable(True, within, t1_tissue[voxel], slice_delay[voxel])
         if state[voxel] == 0:
             rate = ONE / t1_tissue[voxel]
+            tabulate(labels, table)
             voxel_posterior(
-                mean, within, rate, slice_delay[voxel], labels, prior, response, fades, work, result
+                mean, within, rate, slice_delay[voxel], False, labels, prior, table, response, work, result
             )
             cbf[voxel], sd_cbf[voxel] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
             att[voxel], sd_att[voxel] = result[2], result[3]
