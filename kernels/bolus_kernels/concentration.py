@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import inlined, kernel
+from bolus_kernels.jit import inlined, kernel, part
 from bolus_kernels.scalar import log
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE
@@ -81,7 +81,7 @@ def _relaxation(
                 made[v] = gain[v] * log((slope * row[v] + inter) * base[v])
 
 
-@kernel
+@part
 def _collect(series: Any, rows: Any, tile: Any) -> None:
     """Copy the voxels of a tile, run by run: neighbours in a mask are mostly neighbours in the file."""
     times, width = series.shape[0], rows.size
@@ -100,7 +100,7 @@ def _collect(series: Any, rows: Any, tile: Any) -> None:
         tile[t] = tile[times - 1]
 
 
-@kernel
+@part
 def _extremes(tile: Any, low: Any, high: Any, total: Any) -> None:
     """The least and greatest value of each voxel, and a sum that carries a NaN or infinity, which they do not."""
     low[:], high[:], total[:] = HUGE, -HUGE, ZERO

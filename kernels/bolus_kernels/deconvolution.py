@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.device import Device
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.fourier import analyse, fold, folded, synthesise
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import kernel, part
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.oscillation import most_pairs, smooth_until
 from bolus_kernels.state import State
@@ -147,7 +147,7 @@ def _finish(maps: VoxelMaps, protocol: DscProtocol) -> VoxelMaps:
     return maps
 
 
-@kernel
+@part
 def _peak(residue: Any, begin: int, width: int, finite: Any, top: Any, at: Any, state: Any) -> None:
     """The largest value of each residue of a tile and where it stands, before zero in the second half."""
     length = residue.shape[0]

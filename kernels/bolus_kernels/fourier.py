@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import inlined, kernel
+from bolus_kernels.jit import inlined, part
 from bolus_kernels.tiles import FINITE, TILE
 
 TWO, THREE = 2 * TILE, 3 * TILE
@@ -61,7 +61,7 @@ def _by_fours(count: int) -> int:
     return count + -count % 4
 
 
-@kernel
+@part
 def fold(curves: Any, begin: int, width: int, halves: Any, finite: Any) -> None:
     """u and w of `width` curves of (t, n), side by side; a curve that is not finite becomes zero.
 
@@ -93,7 +93,7 @@ def fold(curves: Any, begin: int, width: int, halves: Any, finite: Any) -> None:
                 halves[:, :, v] = 0
 
 
-@kernel
+@part
 def analyse(forth: Any, halves: Any, coefficients: Any) -> None:
     """The sums of each curve with each wave; halves : (2, q, TILE), coefficients : (4g, TILE)."""
     middle = forth.shape[1]
@@ -101,7 +101,7 @@ def analyse(forth: Any, halves: Any, coefficients: Any) -> None:
     product(forth[1], halves[1], coefficients[middle:])
 
 
-@kernel
+@part
 def synthesise(back: Any, coefficients: Any, four: Any, waves: Any) -> None:
     """The sums of waves with these coefficients; four : (4, 4, TILE), for work, waves : (2N, TILE)."""
     group, length = back.shape[2], waves.shape[0]

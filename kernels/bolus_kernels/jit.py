@@ -36,9 +36,19 @@ def kernel(function: Function) -> Function:
     return _njit(function)
 
 
-def finite_kernel(function: Function) -> Function:
-    """Compile arithmetic whose caller has refused NaN and infinity already: its maxima vectorise too."""
-    return _njit(function, fastmath=True)
+# Parts become one machine code with their kernel. Left to themselves they keep a second, differently optimised copy,
+# and which of the two a kernel calls depends on whether it was compiled in this process or read from the cache:
+# the first run on a machine would differ from all later ones in the last bit.
+
+
+def part(function: Function) -> Function:
+    """Compile a piece of a kernel."""
+    return _njit(function, forceinline=True)
+
+
+def finite_part(function: Function) -> Function:
+    """Compile a piece of a kernel that has refused NaN and infinity already: its maxima vectorise too."""
+    return _njit(function, forceinline=True, fastmath=True)
 
 
 def inlined(function: Function) -> Function:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bolus_kernels.jit import finite_kernel, kernel
+from bolus_kernels.jit import finite_part, part
 from bolus_kernels.tiles import TILE
 
 TWO, THREE, FOUR, FIVE = 2 * TILE, 3 * TILE, 4 * TILE, 5 * TILE
@@ -16,7 +16,7 @@ SQUARE = np.float32(0.41422)
 """A little more than sqrt 2 - 1."""
 
 
-@finite_kernel
+@finite_part
 def most_pairs(coefficients: Any, waves: Any, limit: Any, residue: Any, kept: Any) -> None:
     """Add conjugate pairs one at a time; note the last number of them that still obeyed the limit.
 
@@ -62,7 +62,7 @@ def most_pairs(coefficients: Any, waves: Any, limit: Any, residue: Any, kept: An
                 kept[v] = pair + 1
 
 
-@kernel
+@part
 def smooth_until(coefficients: Any, angle: Any, length: int, limit: Any) -> int:
     """How many waves may be summed in their order before every sum is sure to be rough, for a tile of voxels.
 

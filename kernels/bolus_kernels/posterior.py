@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import finite_kernel, inlined, kernel
+from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.kinetics import delivered, of_arrival, of_delay
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -71,7 +71,7 @@ class Labels(NamedTuple):
     tissue_relaxation: bool
 
 
-@kernel
+@part
 def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     """Mean of each delay's pairs into `mean`, and the sum of squares around them: all that the data say."""
     mean[:] = ZERO
@@ -85,7 +85,7 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     return within
 
 
-@kernel
+@part
 def tabulate(labels: Any, table: Any) -> None:
     """Lay the delays out in `table`, (delays / 4, FOUR) float32, four side by side."""
     for i in range(labels.time.size):
@@ -94,7 +94,7 @@ def tabulate(labels: Any, table: Any) -> None:
         table[g, PAIRS + k] = labels.pairs[i]
 
 
-@kernel
+@part
 def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
     if not (finite and within <= FINITE):
@@ -104,15 +104,16 @@ def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int
     return 0
 
 
-@finite_kernel
+@finite_part
 def voxel_posterior(
     mean: Any, within: Any, rate: Any, slice_delay: Any, known: bool, labels: Any, prior: Any,
     table: Any, response: Any, work: Any, result: Any,
 ) -> None:  # fmt: skip
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
-    The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. The first grid
-    is the same for voxels of one rate and slice delay: `known` where the last voxel left it in its memory.
+    The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. Voxels of one
+    rate and slice delay share the first grid: it is `known` where `response` and `work`, two of each, hold that
+    of the voxel before in their first. With one of each, it never is.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):
@@ -123,7 +124,7 @@ def voxel_posterior(
     low, high, nodes = ZERO, most, COARSE
     step, flow, place, total = ZERO, TYPICAL_FLOW, ZERO, ONE
     for level in range(LEVELS):
-        grid = min(level, 1)
+        grid = min(level, work.shape[0] - 1)
         step = (high - low) / np.float32(nodes - 1)
         if level > 0 or not known:
             relaxation = labels.rate_blood
@@ -139,7 +140,7 @@ def voxel_posterior(
         if (level > 0 and (sharing > RESOLVED or step < FINEST)) or level == LEVELS - 1:
             break
         low, high, nodes = window(low, step, nodes, most, freedom, floor, best, work[grid])
-    moments(low, step, nodes, freedom, flow, place, total, work[1], result)
+    moments(low, step, nodes, freedom, flow, place, total, work[work.shape[0] - 1], result)
 
 
 @inlined
@@ -148,7 +149,7 @@ def of_four(table: Any, g: Any, k: Any) -> Any:
     return table[g, k], table[g, k + 1], table[g, k + 2], table[g, k + 3]
 
 
-@finite_kernel
+@finite_part
 def respond(
     slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, prior: Any,
     low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any,
@@ -184,11 +185,11 @@ def respond(
             work[b, BELIEF + j] = HALF * (log(inverse) - prior.arrival_precision * away * away)
 
 
-@finite_kernel
+@finite_part
 def score_nodes(
     freedom: Any, floor: Any, flow_weight: Any, nodes: int, table: Any, response: Any, work: Any
 ) -> Any:
-    """At each arrival: flow, misfit and log posterior, flow and noise integrated out; gives the best to a whole.
+    """At each arrival: flow, misfit and log posterior, flow and noise integrated out; gives the best of them.
 
     floor : the misfit that no arrival can go below.
     """
@@ -221,9 +222,9 @@ def score_nodes(
     return np.float32(best) / RULER
 
 
-@finite_kernel
+@finite_part
 def integrate(nodes: int, best: Any, work: Any) -> Any:
-    """Weights of the nodes: their sum, how many nodes share it, and the mean of the flow under them."""
+    """Weights of the nodes: their sum, how many nodes share it, the mean flow, the mean place in steps."""
     end = np.float32(nodes - 1)
     total, squares, f, a = ZERO, ZERO, ZERO, ZERO
     for b in range(nodes // FINE):
@@ -238,7 +239,7 @@ def integrate(nodes: int, best: Any, work: Any) -> Any:
     return total, total * total / squares, f / total, a / total
 
 
-@finite_kernel
+@finite_part
 def moments(
     low: Any, step: Any, nodes: int, freedom: Any, flow: Any, a: Any, total: Any, work: Any, result: Any
 ) -> None:
@@ -254,7 +255,7 @@ def moments(
     result[2], result[3] = low + step * a, step * sqrt(aa / total)
 
 
-@finite_kernel
+@finite_part
 def window(low: Any, step: Any, nodes: int, most: Any, freedom: Any, floor: Any, best: Any, work: Any) -> Any:
     """The arrivals that may still carry mass.
 
@@ -263,16 +264,14 @@ def window(low: Any, step: Any, nodes: int, most: Any, freedom: Any, floor: Any,
     """
     least = best - NEGLIGIBLE
     first, last = np.int32(COARSE), np.int32(0)
-    blocks = nodes // FINE
-    for b in range(blocks):
+    for b in range(nodes // FINE):  # beyond either end a zero: the bend there is no advantage
         work[b, MISFIT - 1] = work[b - 1, MISFIT + FINE - 1] if b > 0 else ZERO
-        work[b, MISFIT + FINE] = work[b + 1, MISFIT] if b < blocks - 1 else ZERO
+        work[b, MISFIT + FINE] = work[b + 1, MISFIT] if (b + 1) * FINE < nodes else ZERO
     for b in range(nodes // FINE):
         for j in range(FINE):
             misfit = work[b, MISFIT + j]
             bend = work[b, MISFIT - 1 + j] - misfit + (work[b, MISFIT + 1 + j] - misfit)
-            inner = bend > ZERO
-            deepest = max(floor, misfit - EIGHTH * bend) if inner else misfit
+            deepest = max(floor, misfit - EIGHTH * max(ZERO, bend))
             likely = work[b, SCORE + j] + HALF * freedom * log(misfit / deepest) >= least
             first = min(first, np.int32(PLACE[b, j]) if likely else np.int32(COARSE))
             last = max(last, np.int32(PLACE[b, j]) if likely else np.int32(0))

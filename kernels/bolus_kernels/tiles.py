@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import part
 
 TILE = 128
 """Voxels side by side in a tile: 60 samples of them fit the first cache, a row of them fills registers."""
@@ -19,7 +19,7 @@ def time_major(curves: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(curves.T, np.float32)
 
 
-@kernel
+@part
 def gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
     """Copy `width` curves of (t, n) into a tile; one that is not finite becomes zero, as do columns left over."""
     total = np.zeros(TILE, np.float32)

@@ -40,8 +40,8 @@ def kernel(delays: int) -> Callable[..., None]:
             return
         mean = cuda.local.array(delays, float32)
         table = cuda.local.array((groups, FOUR), float32)
-        work = cuda.local.array((2, BLOCKS, WORK), float32)
-        response = cuda.local.array((2, groups, BLOCKS, responses), float32)
+        work = cuda.local.array((1, BLOCKS, WORK), float32)
+        response = cuda.local.array((1, groups, BLOCKS, responses), float32)
         result = cuda.local.array(4, float32)
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0
