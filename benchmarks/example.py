@@ -20,6 +20,8 @@ REPETITION_TIME = 1.5
 ECHO_TIME = 0.03
 BASELINE = 7
 VOLUMES = 60
+TYPICAL_VOLUME = 4.5
+"""ml/100g, of the whole scan, whichever block of voxels is taken from it."""
 DELAYS = np.linspace(0.2, 3.0, 8)
 
 
@@ -48,7 +50,13 @@ def dsc(n: int, seed: int, snr: float | None = 50.0) -> tuple[Array, DscProtocol
         curves = simulate.noisy_relaxation(curves, snr, ECHO_TIME, BASELINE, seed + 1)
     values = np.asfortranarray(curves, np.float32)
     volume = 100 * simulate.KAPPA_RHO * trapezoid(values, axis=1) / trapezoid(aif)
-    return values, DscProtocol(REPETITION_TIME, aif, simulate.KAPPA_RHO, reference, volume.astype(np.float32))
+    protocol = DscProtocol(REPETITION_TIME, aif, simulate.KAPPA_RHO, reference, volume.astype(np.float32))
+    return values, protocol._replace(
+        typical_volume=TYPICAL_VOLUME,
+        baseline=(0, BASELINE),
+        echo_time=ECHO_TIME,
+        baseline_signal=rng.uniform(300, 900, n).astype(np.float32),
+    )
 
 
 def asl_protocol(

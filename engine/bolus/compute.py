@@ -78,7 +78,7 @@ def methods_for(recipe: Recipe, protocol: Any) -> list[Method]:
 
 
 def run_blocks(
-    method: Method, values: NDArray[Any], protocol: Any, parameters: Mapping[str, float], device: Device
+    method: Method, values: NDArray[Any], protocol: Any, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Run one method over all voxels; values : (n, t) float32. Blocks go to as many threads as the device has."""
     count = values.shape[0]
@@ -92,7 +92,7 @@ def run_blocks(
     else:
         with ThreadPoolExecutor(device.threads) as pool:
             parts = list(pool.map(one, cuts))
-    return {name: np.concatenate([part[name] for part in parts]) for name in (*method.maps, "state")}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _as_map(
@@ -101,7 +101,7 @@ def _as_map(
     values: NDArray[Any],
     curves: Curves,
     recipe: Recipe,
-    parameters: Mapping[str, float],
+    parameters: Mapping[str, Any],
 ) -> Map:
     plain = name.removeprefix(STANDARD_DEVIATION)
     description = NAMES[plain] + (", posterior standard deviation" if plain != name else "")

@@ -46,9 +46,9 @@ class Recipe:
         """SHA-256 of all keys and values: equal recipes have equal hashes, however they were written."""
         return _digest(self.values)
 
-    def parameters(self, method: Method) -> dict[str, float]:
+    def parameters(self, method: Method) -> dict[str, Any]:
         """The parameters of one method, as this recipe sets them."""
-        return {name: self.values[f"{method.contrast}.{method.name}.{name}"] for name in method.parameters}
+        return {name: self.values[f"{method.contrast}.{method.name}.{name}"] for name in method.defaults()}
 
     def toml(self) -> str:
         """The whole recipe as TOML, each line with its meaning."""
@@ -106,6 +106,10 @@ def keys() -> Mapping[str, Key]:
                     meaning = f"{known.low:g} to {known.high:g}, {known.unit}"
                     found[f"{contrast}.{method.name}.{name}"] = Key(
                         known.default, "number", meaning, low=known.low, high=known.high
+                    )
+                for name, names in method.choices.items():
+                    found[f"{contrast}.{method.name}.{name}"] = Key(
+                        names[0], "choice", " or ".join(names), names
                     )
     return found
 

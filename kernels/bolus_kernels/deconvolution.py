@@ -88,7 +88,7 @@ def spectrum(protocol: DscProtocol) -> Spectrum:
     equation="CBF = 6000 (kappa/rho) max f, f = D+ C, D block-circulant (L = 2N), singular values >= threshold * max",
 )
 def csvd(
-    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, float], device: Device
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Delay-insensitive deconvolution by block-circulant SVD with one threshold for all voxels.
 
@@ -117,7 +117,7 @@ def csvd(
     equation="as csvd, with the most singular pairs for which OI = sum |f_k - 2 f_k-1 + f_k-2| / (L max f) <= limit",
 )
 def osvd(
-    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, float], device: Device
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Block-circulant deconvolution that keeps, per voxel, as many singular pairs as the oscillation allows.
 

@@ -23,7 +23,7 @@ from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_
     equation="CBV = 100 (kappa/rho) integral C / integral C_a",
 )
 def uncorrected(
-    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, float], device: Device
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Blood volume as the area under the curve over the area under the arterial input.
 
@@ -45,7 +45,7 @@ def uncorrected(
     equation="dR2*(t) = K1 m(t) - K2 integral_0^t m; CBV from dR2* + K2 integral m",
 )
 def bsw(
-    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, float], device: Device
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Blood volume after subtracting leakage, fitted to the mean curve of non-enhancing brain.
 

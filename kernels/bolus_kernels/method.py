@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from bolus_kernels.state import State
 
 Contrast = Literal["dsc", "asl"]
-Family = Literal["volume", "deconvolution", "quantification"]
+Family = Literal["summary", "volume", "deconvolution", "quantification"]
 VoxelMaps = dict[str, NDArray[Any]]
 """Name of the map -> (n,) float32, and "state" -> (n,) uint8."""
 VoxelFunction = Callable[..., VoxelMaps]
 
 STANDARD_DEVIATION = "sd_"
+AIC, RESIDUE = "aic", "residue"
+"""What a method may give beside its maps: Akaike's criterion of its fit, (n,) float32, by which leakage models are
+compared; and, where the protocol asks for it, the residue functions, (n, L) float32, 1/s, delay 0 at column 0,
+negative delays at the end."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Method:
     """One way from curves to maps, found on the shelf by its name.
 
     `function(curves, protocol, parameters, device)` takes curves : (n, t) float32 and gives the maps
-    named in `maps`, each (n,) float32 in the unit said there, and "state" : (n,) uint8.
+    named in `maps`, each (n,) float32 in the unit said there, and "state" : (n,) uint8. `choices` are
+    the parameters that take one of several names, the first by default.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Method:
     version: int = 1
     label: str | None = None
     cuda: bool = False
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ending(self, name: str) -> str:
         """How a file with map `name` ends, without extension: `desc-osvd_cbf`, `desc-sd_att`, `cbf`."""
@@ -59,9 +65,10 @@ class Method:
             label = f"{label}Sd" if label else "sd"
         return f"desc-{label}_{name}" if label else name
 
-    def defaults(self) -> dict[str, float]:
-        """Every parameter at its default."""
-        return {name: parameter.default for name, parameter in self.parameters.items()}
+    def defaults(self) -> dict[str, Any]:
+        """Every parameter at its default, a float or the name of a choice."""
+        numbers = {name: parameter.default for name, parameter in self.parameters.items()}
+        return numbers | {name: names[0] for name, names in self.choices.items()}
 
 
 METHODS: dict[str, Method] = {}
@@ -79,10 +86,11 @@ def method(
     version: int = 1,
     label: str | None = None,
     cuda: bool = False,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[VoxelFunction], VoxelFunction]:
     """Put the decorated function on the shelf; its docstring's first line becomes the description.
 
-    parameters : name -> (default, unit, low, high). label : the BIDS `desc` of its files (default: the name).
+    parameters : name -> (default, unit, low, high). choices : name -> the names it may take. label : the BIDS `desc` of its files (default: the name).
     Raises ValueError for a name taken twice, an unknown contrast or family, or a default out of range.
     """
 
@@ -109,6 +117,7 @@ def method(
             version,
             label,
             cuda,
+            dict(choices or {}),
         )
         return function
 

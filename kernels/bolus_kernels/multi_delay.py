@@ -49,7 +49,7 @@ LEAST_NOISE = 1e-20
     cuda=True,
 )
 def multi_delay(
-    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, float], device: Device
+    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Blood flow and arterial transit time, each with its posterior standard deviation.
 

@@ -25,7 +25,7 @@ from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_
     label="",
 )
 def single_delay(
-    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, float], device: Device
+    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, Any], device: Device
 ) -> VoxelMaps:
     """Blood flow from one delay, assuming that all of the label has arrived and decays as in blood.
 
