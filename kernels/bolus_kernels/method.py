@@ -90,7 +90,8 @@ def method(
 ) -> Callable[[VoxelFunction], VoxelFunction]:
     """Put the decorated function on the shelf; its docstring's first line becomes the description.
 
-    parameters : name -> (default, unit, low, high). choices : name -> the names it may take. label : the BIDS `desc` of its files (default: the name).
+    parameters : name -> (default, unit, low, high). choices : name -> the names it may take, the default first.
+    label : the BIDS `desc` of its files (default: the name).
     Raises ValueError for a name taken twice, an unknown contrast or family, or a default out of range.
     """
 
