@@ -66,15 +66,21 @@ class Recipe:
 @cache
 def keys() -> Mapping[str, Key]:
     """Every key there is; the methods on the shelf add a table each for their parameters."""
-    volumes = tuple(name for name in of_family("volume") if name != "uncorrected")
+    volumes = tuple(of_family("volume"))
+    corrections = tuple(name for name in volumes if "k2" in shelf()[name].maps)
     quantifications = tuple(of_family("quantification"))
     general = {
         "dsc.dummy_scans": Key(0, "count", "volumes dropped before the steady state", high=100),
         "dsc.deconvolution": Key(
             ["osvd"], "choices", "how the residue is found", tuple(of_family("deconvolution"))
         ),
-        "dsc.leakage": Key(["bsw"], "choices", "corrections written beside the uncorrected CBV", volumes),
-        "dsc.cbv": Key("bsw", "choice", "the CBV that MTT uses", ("uncorrected", *volumes)),
+        "dsc.leakage": Key(["bsw"], "choices", "corrections written beside the uncorrected CBV", corrections),
+        "dsc.cbv": Key("bsw", "choice", "the CBV that MTT uses", volumes),
+        "dsc.first_pass": Key(False, "switch", "true: also the CBV of the first pass alone (gamma variate)"),
+        "dsc.residue": Key(False, "switch", "true: also write the residue functions themselves"),
+        "dsc.bootstrap": Key(
+            0, "count", "replicates of the residual bootstrap for SD maps; 0: none", high=10000
+        ),
         "dsc.aif": Key(
             AUTO, "choice", "auto takes a given TSV or mask first", (AUTO, "kmeans", "mask", "tsv")
         ),
@@ -129,7 +135,8 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
             raise _refusal("--set", f"{text!r}", "key=value", "Write it like --set dsc.cbv=uncorrected.")
         name = name.strip()
         values[name] = _checked(name, _typed(name, value.strip()), "--set")
-    if values["dsc.cbv"] != "uncorrected" and values["dsc.cbv"] not in values["dsc.leakage"]:
+    corrected = "k2" in shelf()[values["dsc.cbv"]].maps
+    if corrected and values["dsc.cbv"] not in values["dsc.leakage"]:
         raise _refusal(
             str(path or "--set"),
             f"dsc.cbv = {values['dsc.cbv']!r} with dsc.leakage = {values['dsc.leakage']}",
@@ -154,7 +161,11 @@ def signature(recipe: Recipe, contrast: Contrast) -> str:
 def chosen_methods(recipe: Recipe, contrast: Contrast) -> list[Method]:
     """Every method that a recipe may use on a scan of one contrast, in the order in which they need each other."""
     if contrast == "dsc":
-        names = ["uncorrected", *recipe["dsc.leakage"], *recipe["dsc.deconvolution"]]
+        first_pass = (
+            ["gamma_variate"] if recipe["dsc.first_pass"] or recipe["dsc.cbv"] == "gamma_variate" else []
+        )
+        names = ["uncorrected", *recipe["dsc.leakage"], *first_pass, *recipe["dsc.deconvolution"]]
+        names += of_family("summary")
     else:
         wish = recipe["asl.quantification"]
         names = of_family("quantification") if wish == AUTO else [wish]

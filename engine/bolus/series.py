@@ -173,12 +173,21 @@ class AIF:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A neighbourhood with an arterial input of its own: its rows among the curves (m,), concentration (t,) 1/s."""
+
+    rows: Array
+    concentration: Array
+
+
+@dataclass(frozen=True)
 class Curves:
     """What a kernel eats, DSC and ASL alike: one curve per voxel of the mask that can be computed at all.
 
     values : (n, t) float32, Fortran order (time slowest), 1/s (DSC) or fraction of M0 (ASL).
     voxels : (n,) int64, position in the Fortran-ordered grid; state : (n,) uint8; mask : (x, y, z) bool.
     `extra` are maps that preparation already made (name as a file ending -> (x, y, z) float32 and its unit).
+    `regions`, where there are any, hold every row once; each is computed with its own arterial input.
     """
 
     values: Array
@@ -193,11 +202,15 @@ class Curves:
     aif: AIF | None = None
     extra: tuple[Map, ...] = ()
     warnings: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)
 class Map:
-    """One finished map: how its file ends, its volume (x, y, z), unit, and everything its sidecar says."""
+    """One finished map: how its file ends, its volume (x, y, z), unit, and everything its sidecar says.
+
+    A residue function is (x, y, z, L), with `step` s between its samples.
+    """
 
     ending: str
     data: Array
@@ -207,6 +220,7 @@ class Map:
     equation: str
     paper: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    step: float | None = None
 
 
 @dataclass(frozen=True)

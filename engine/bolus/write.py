@@ -30,7 +30,7 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
         hashes = {}
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
-            image = nifti.encode(item.data, maps.grid)
+            image = nifti.encode(item.data, maps.grid, item.step)
             hashes[stem + ".nii.gz"] = _put(folder, stem + ".nii.gz", image, waiting)
             hashes[stem + ".json"] = _put(folder, stem + ".json", _json(sidecar(item, maps, recipe)), waiting)
         if maps.aif is not None:

@@ -1,0 +1,79 @@
+"""Voxels in blocks: one method, or the bootstrap of one, over all curves of a scan, on as many threads as there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus.series import Curves
+from bolus_kernels.device import Device
+from bolus_kernels.method import Method, VoxelMaps
+
+BLOCK = 16384
+"""Voxels a block: the same cut on every machine and for any number of threads, so that results are the same."""
+Work = Callable[[NDArray[Any], Any, NDArray[np.int64]], VoxelMaps]
+
+
+def run_method(
+    method: Method, curves: Curves, protocol: Any, parameters: Mapping[str, Any], device: Device
+) -> VoxelMaps:
+    """The maps of one method for every voxel, (n,) each, and what it gives beside them."""
+
+    def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
+        return method.function(values, part, parameters, device)
+
+    return _over_blocks(work, curves, protocol, device)
+
+
+def run_bootstrap(
+    method: Method,
+    curves: Curves,
+    protocol: Any,
+    parameters: Mapping[str, Any],
+    device: Device,
+    replicates: int,
+) -> VoxelMaps:
+    """The standard deviation of each map of a deconvolution over resampled residuals, (n,) each."""
+    from bolus_kernels.bootstrap import bootstrap
+
+    def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
+        return bootstrap(method, values, part, parameters, device, replicates, voxels=voxels)
+
+    return _over_blocks(work, curves, protocol, device)
+
+
+def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device) -> VoxelMaps:
+    cuts = list(_cuts(curves, protocol))
+
+    def one(cut: tuple[Any, Any]) -> VoxelMaps:
+        rows, its_protocol = cut
+        return work(curves.values[rows], its_protocol.rows(rows), curves.voxels[rows])
+
+    if device.threads == 1 or len(cuts) == 1:
+        parts = [one(cut) for cut in cuts]
+    else:
+        with ThreadPoolExecutor(device.threads) as pool:
+            parts = list(pool.map(one, cuts))
+    whole: VoxelMaps = {}
+    for name, first in parts[0].items():
+        values = np.empty((len(curves.voxels), *first.shape[1:]), first.dtype)
+        for (rows, _), part in zip(cuts, parts, strict=True):
+            values[rows] = part[name]
+        whole[name] = values
+    return whole
+
+
+def _cuts(curves: Curves, protocol: Any) -> list[tuple[Any, Any]]:
+    """Rows of each block with the protocol they are computed by: neighbourhoods have an arterial input of their own."""
+    if not curves.regions:
+        n = len(curves.voxels)
+        return [(slice(begin, min(begin + BLOCK, n)), protocol) for begin in range(0, n, BLOCK)]
+    return [
+        (region.rows[begin : begin + BLOCK], protocol._replace(aif=region.concentration))
+        for region in curves.regions
+        for begin in range(0, region.rows.size, BLOCK)
+    ]

@@ -1,0 +1,147 @@
+"""Values of voxels as finished maps: how each file ends, its unit, and what its sidecar says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus.recipe import Recipe
+from bolus.series import Curves, Map
+from bolus.voxels import BRAIN, rows_of, volume_of
+from bolus_kernels.method import RESIDUE, STANDARD_DEVIATION, Method, VoxelMaps
+from bolus_kernels.state import MEANINGS, State
+
+NAMES = {
+    "cbf": "cerebral blood flow",
+    "cbv": "cerebral blood volume",
+    "mtt": "mean transit time",
+    "tmax": "time of the residue function's maximum",
+    "cth": "capillary transit time heterogeneity (standard deviation of transit times)",
+    "att": "arterial transit time",
+    "k1": "share of the reference curve in the voxel's curve (K1)",
+    "k2": "leakage rate (K2)",
+    "kep": "rate of return from the tissue to the blood (kep)",
+    "bat": "bolus arrival time, from the first volume that was kept",
+    "ttp": "time to peak, from arrival",
+    "psr": "percentage signal recovery",
+    "peakheight": "fall of the signal at the peak of the bolus",
+    "cnr": "peak of delta R2* over its standard deviation before the bolus",
+}
+AKAIKE = "Akaike, IEEE Trans Autom Control 19:716 (1974)"
+
+
+def of_method(
+    method: Method, values: VoxelMaps, curves: Curves, recipe: Recipe, parameters: Mapping[str, Any]
+) -> list[Map]:
+    """The maps that a method names, from its values (n,)."""
+    return [_item(method, name, values[name], curves, recipe, parameters) for name in method.maps]
+
+
+def sd_maps(
+    method: Method, spread: VoxelMaps, curves: Curves, recipe: Recipe, parameters: Mapping[str, Any]
+) -> list[Map]:
+    """The bootstrap's standard deviations, (n,) each by the name `sd_<map>`."""
+    told = {**parameters, "BootstrapReplicates": recipe["dsc.bootstrap"]}
+    return [_item(method, name, values, curves, recipe, told) for name, values in spread.items()]
+
+
+def residue_map(
+    method: Method,
+    values: NDArray[np.float32],
+    curves: Curves,
+    parameters: Mapping[str, Any],
+    step: float,
+) -> Map:
+    """The residue functions (n, L), 1/s, every `step` s: delay 0 first; negative delays last where L is twice t."""
+    samples = values.shape[1]
+    volume = np.zeros((int(np.prod(curves.mask.shape)), samples), np.float32, order="F")
+    volume[curves.voxels] = values
+    told = {
+        **curves.constants,
+        **parameters,
+        "Samples": samples,
+        "SamplesOfNegativeDelay": samples - len(curves.values.T),
+    }
+    return Map(
+        method.ending(RESIDUE), volume.reshape(*curves.mask.shape, samples, order="F"), "1/s",
+        "residue function times flow", method.description, method.equation, method.paper, told,
+        step,
+    )  # fmt: skip
+
+
+def choice_map(criteria: Mapping[str, NDArray[np.float32]], curves: Curves) -> Map:
+    """Which leakage model each voxel's curve speaks for: the one of least Akaike criterion, from 1 on."""
+    names = list(criteria)
+    stacked = np.stack([np.where(np.isfinite(criteria[name]), criteria[name], np.inf) for name in names])
+    chosen = np.where(np.isfinite(stacked).any(0), 1 + np.argmin(stacked, axis=0), 0).astype(np.uint8)
+    told = {"Levels": {"0": "none could be fitted", **{str(1 + i): name for i, name in enumerate(names)}}}
+    return Map(
+        "desc-aic_leakage", volume_of(chosen, curves.voxels, curves.mask.shape), "label",
+        "leakage model of least AIC", "AIC = N ln(RSS/N) + 2p", "", AKAIKE, told,
+    )  # fmt: skip
+
+
+def of_curves(curves: Curves, state: NDArray[np.uint8]) -> list[Map]:
+    """What every scan has: the state of its voxels, its mask, and where its arterial input comes from."""
+    items = [_state_map(curves, state), _mask_map(curves)]
+    if curves.aif is not None and curves.aif.voxels.size:
+        items.append(_aif_map(curves, curves.aif.voxels))
+    return items
+
+
+def _item(
+    method: Method,
+    name: str,
+    values: NDArray[Any],
+    curves: Curves,
+    recipe: Recipe,
+    parameters: Mapping[str, Any],
+) -> Map:
+    plain = name.removeprefix(STANDARD_DEVIATION)
+    description = NAMES[plain] + (", standard deviation" if plain != name else "")
+    unit = method.maps[name] if name in method.maps else method.maps[plain]
+    told: dict[str, Any] = {**curves.constants, **parameters}
+    if method.contrast == "dsc":
+        if recipe["dsc.relative"] and plain in ("cbf", "cbv"):
+            unit = "arbitrary"
+        if plain == "mtt" and "cbv" not in method.maps:
+            told["BloodVolume"] = recipe["dsc.cbv"]
+    return Map(
+        method.ending(name), volume_of(values, curves.voxels, curves.mask.shape), unit, description,
+        method.description, method.equation, method.paper, told,
+    )  # fmt: skip
+
+
+def _state_map(curves: Curves, state: NDArray[np.uint8]) -> Map:
+    volume = volume_of(state, curves.voxels, curves.mask.shape)
+    levels = {str(int(code)): meaning for code, meaning in MEANINGS.items()}
+    ending = f"desc-{curves.scan.contrast}fit_state"
+    return Map(ending, volume, "label", "why a voxel has no value", "", "", "", {"Levels": levels})
+
+
+def _mask_map(curves: Curves) -> Map:
+    how = "given" if BRAIN in curves.scan.derivatives else "found on the mean image (Otsu 1979)"
+    ending = f"label-brain_desc-{curves.scan.contrast}_mask"
+    return Map(ending, curves.mask.astype(np.uint8), "0/1", "brain mask used", how, "", "")
+
+
+def _aif_map(curves: Curves, voxels: NDArray[Any]) -> Map:
+    marked = volume_of(np.ones(voxels.size, np.uint8), voxels, curves.mask.shape)
+    how = "" if curves.aif is None else curves.aif.how
+    return Map("label-AIF_mask", marked, "0/1", "voxels of the arterial input function", how, "", "")
+
+
+def numbers_of(items: list[Map], curves: Curves, state: NDArray[np.uint8]) -> dict[str, float]:
+    """One row of headline numbers: the median of every map over the brain, and how much of it failed."""
+    rows = rows_of(curves.mask)
+    numbers = {"share_failed": float((state != State.GOOD).mean())}
+    for item in items:
+        if item.data.dtype == np.float32 and item.data.ndim == 3:
+            values = item.data.reshape(-1, order="F")[rows]
+            values = values[np.isfinite(values)]
+            if values.size:
+                numbers[f"median_{item.ending}"] = float(np.median(values))
+    return numbers

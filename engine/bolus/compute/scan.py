@@ -1,0 +1,93 @@
+"""All maps of one scan: which methods, in which order, what one hands to the next, and what is doubtful after them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus.compute.blocks import run_bootstrap, run_method
+from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
+from bolus.recipe import Recipe, chosen_methods
+from bolus.series import Curves, Maps
+from bolus_kernels.asl import AslProtocol
+from bolus_kernels.device import Device, cpu
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.method import AIC, RESIDUE, Method
+from bolus_kernels.state import State
+
+MANY = 0.05
+"""Share of the brain without a value that is worth a warning."""
+
+
+def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
+    """Every map that the recipe asks of these curves, with the state of each voxel.
+
+    A voxel whose curve is broken is NaN in every map; one that a method could not solve is NaN in the maps of that
+    method; the state is that of the first failure. A method without a kernel for the device runs on the CPU, and
+    the maps say so.
+    """
+    state = curves.state.copy()
+    items = list(curves.extra)
+    warnings = list(curves.warnings)
+    used: set[str] = set()
+    criteria = {}
+    protocol = curves.protocol
+    if isinstance(protocol, DscProtocol):
+        protocol = protocol._replace(residue=recipe["dsc.residue"])
+    for method in methods_for(recipe, protocol):
+        machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
+        used.add(machine.name)
+        parameters = recipe.parameters(method)
+        values = run_method(method, curves, protocol, parameters, machine)
+        np.copyto(state, values["state"], where=state == State.GOOD)
+        unsolved = float((values["state"] == State.NO_SOLUTION).mean())
+        if unsolved > MANY:
+            warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
+        items += of_method(method, values, curves, recipe, parameters)
+        if AIC in values:
+            criteria[method.name] = values[AIC]
+        if isinstance(protocol, DscProtocol):
+            if RESIDUE in values:
+                step = protocol.repetition_time
+                items.append(residue_map(method, values[RESIDUE], curves, parameters, step))
+            if method.name == recipe["dsc.cbv"]:
+                protocol = protocol._replace(
+                    blood_volume=values["cbv"], typical_volume=_typical(values["cbv"])
+                )
+            if method.family == "deconvolution" and recipe["dsc.bootstrap"]:
+                spread = run_bootstrap(method, curves, protocol, parameters, machine, recipe["dsc.bootstrap"])
+                items += sd_maps(method, spread, curves, recipe, parameters)
+    if len(criteria) > 1:
+        items.append(choice_map(criteria, curves))
+    broken = (state != State.GOOD) & (state != State.NO_SOLUTION)
+    for item in items:
+        if broken.any() and item.data.dtype == np.float32:
+            item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
+    items += of_curves(curves, state)
+    numbers = numbers_of(items, curves, state)
+    if broken.mean() > MANY:
+        warnings.append(f"{100 * broken.mean():.1f} % of the brain's voxels could not be computed")
+    return Maps(
+        curves.scan, curves.grid, tuple(items), " + ".join(sorted(used)), curves.sources, curves.aif, numbers,
+        tuple(warnings),
+    )  # fmt: skip
+
+
+def methods_for(recipe: Recipe, protocol: DscProtocol | AslProtocol) -> list[Method]:
+    """The methods for one scan: among several quantifications, the one that suits its delays."""
+    if isinstance(protocol, DscProtocol):
+        return chosen_methods(recipe, "dsc")
+    methods = chosen_methods(recipe, "asl")
+    if len(methods) == 1:
+        return methods
+    several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
+    suits = "multi_delay" if several else "single_delay"
+    return [method for method in methods if method.name == suits]
+
+
+def _typical(volume: NDArray[Any]) -> float:
+    """The median of the blood volumes (n,) above zero, ml/100g; NaN where there is none."""
+    positive = volume[volume > 0]
+    return float(np.median(positive)) if positive.size else float("nan")
