@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 
-BENCHMARKS = ("kernels",)
+BENCHMARKS = ("kernels", "scan")
 
 
 def main() -> None:
