@@ -66,6 +66,8 @@ def methods(recipe: bool) -> None:
         for name, spec in known.parameters.items():
             said = f"{spec.default:g} {_unit(spec.unit)}".strip()
             table.add_row("  parameter", name, f"{said}, from {spec.low:g} to {spec.high:g}")
+        for name, names in known.choices.items():
+            table.add_row("  parameter", name, f"{names[0]}, or {', '.join(names[1:])}")
         console.print(f"[bold]{known.name}[/bold]  {known.contrast.upper()} {known.family}")
         console.print(Padding(Text(f"{known.description}\n{known.paper}"), (0, 0, 0, 2)))
         console.print(table)
