@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 
-BENCHMARKS = ("kernels", "scan")
+BENCHMARKS = ("kernels", "scan", "aif", "gpu")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import cumulative_trapezoid, trapezoid
+from scipy.integrate import trapezoid
 
 from benchmarks import simulate
 from benchmarks.reference.kinetics import times as readout_times
@@ -22,6 +22,8 @@ BASELINE = 7
 VOLUMES = 60
 TYPICAL_VOLUME = 4.5
 """ml/100g, of the whole scan, whichever block of voxels is taken from it."""
+RETURNS = (0.0, 0.02, 0.05, 0.1)
+"""kep of the leaks of the example, 1/s."""
 DELAYS = np.linspace(0.2, 3.0, 8)
 
 
@@ -38,14 +40,14 @@ def dsc(n: int, seed: int, snr: float | None = 50.0) -> tuple[Array, DscProtocol
     rng = np.random.default_rng(seed)
     t = volume_times()
     aif = simulate.arterial(t)
-    reference = simulate.tissue(t, 45.0, 4.0)
-    integral = cumulative_trapezoid(reference, dx=REPETITION_TIME, initial=0.0)
+    reference = simulate.tissue(t, *simulate.REFERENCE)
+    leaks = [simulate.extravasated(t, kep) for kep in RETURNS]
     curves = np.empty((n, VOLUMES))
     for voxel in range(n):
         residue = rng.choice(sorted(simulate.RESIDUES))
         cbf, mtt, delay = rng.uniform(10, 120), rng.uniform(2, 10), rng.uniform(-2, 5)
         curves[voxel] = simulate.tissue(t, cbf, mtt, delay, str(residue))
-        curves[voxel] -= rng.normal(0, 0.004) * integral
+        curves[voxel] -= rng.normal(0, 0.004) * leaks[rng.integers(len(leaks))]
     if snr is not None and n:
         curves = simulate.noisy_relaxation(curves, snr, ECHO_TIME, BASELINE, seed + 1)
     values = np.asfortranarray(curves, np.float32)

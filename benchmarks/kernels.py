@@ -8,29 +8,37 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import example
 from benchmarks.loops import csvd_loop, curve_fit_loop, osvd_by_threshold, osvd_loop
-from bolus_kernels.concentration import relaxation
-from bolus_kernels.deconvolution import spectrum
+from bolus_kernels.circulant import spectrum
+from bolus_kernels.concentration import Echo, relaxation
+from bolus_kernels.design import volume_weights
 from bolus_kernels.device import cpu
+from bolus_kernels.dsc import VOXELWISE, DscProtocol
+from bolus_kernels.linear import weighted_sums
+from bolus_kernels.method import Method
 from bolus_kernels.shelf import shelf
 
 VOXELS, LOOPED = 16384, 256
-ROUNDS = 25
+ROUNDS, SECONDS = 25, 10.0
+"""A row is timed so many times, or for so long, whatever comes first."""
+GEMM, GEMM_BLOCK = "a bare float32 matrix product, 2t x t by t x voxels", 1024
+Array = NDArray[Any]
 Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
     """A row per kernel: what, voxels per second, how many times faster, than what."""
-    return [*_dsc(), _asl()]
+    dsc = [known for known in shelf().values() if known.contrast == "dsc"]
+    return [*_dsc(), *map(_against_gemm, dsc), _asl()]
 
 
 def _dsc() -> list[Row]:
     method = shelf()
-    small, protocol = example.dsc(LOOPED, 1)
-    curves = np.asfortranarray(np.tile(small, (VOXELS // LOOPED, 1)))
-    protocol = protocol._replace(blood_volume=np.tile(protocol.blood_volume, VOXELS // LOOPED))
+    small, few_protocol = example.dsc(LOOPED, 1)
+    curves, protocol = _tiled(small, few_protocol)
     series = np.rint(2000 * np.exp(-example.ECHO_TIME * np.ascontiguousarray(curves.T))).astype(np.int16)
     series = np.maximum(series, 1)
     rows = np.arange(VOXELS)
@@ -41,9 +49,9 @@ def _dsc() -> list[Row]:
 
     def fused() -> None:
         """Signal to maps, one block as the engine cuts it."""
-        values, _ = relaxation(series, rows, 1.0, 0.0, (0, 7), example.ECHO_TIME)
-        volume = method["uncorrected"].function(values, protocol, {}, cpu())["cbv"]
-        told = protocol._replace(blood_volume=volume)
+        values = relaxation((Echo(series, 1.0, 0.0, example.ECHO_TIME),), rows, (0, 7)).values
+        (volume,) = weighted_sums(values, volume_weights(protocol)[None])
+        told = protocol._replace(blood_volume=volume.astype(np.float32))
         method["csvd"].function(values, told, method["csvd"].defaults(), cpu())
 
     def loop() -> None:
@@ -52,7 +60,7 @@ def _dsc() -> list[Row]:
     def exact() -> None:
         method["osvd"].function(curves, protocol, method["osvd"].defaults(), cpu())
 
-    what = "oSVD, every truncation tried"
+    signal, what = "cSVD, int16 signal to CBF, CBV, MTT, Tmax", "oSVD, every truncation tried"
     few = small[: LOOPED // 16]
     pairs = np.arange(2, 2 * basis.size.size + 1, 2)
     inverses = np.stack([basis.synthesis[:, :kept] @ basis.analysis[:kept] for kept in pairs])
@@ -64,17 +72,49 @@ def _dsc() -> list[Row]:
         osvd_by_threshold(small, protocol.aif, protocol.repetition_time, 0.035)
 
     return [
-        _row(
-            "cSVD, int16 signal to CBF, CBV, MTT, Tmax",
-            fused,
-            VOXELS,
-            loop,
-            LOOPED,
-            "a NumPy loop over voxels",
-        ),
+        _row(signal, fused, VOXELS, loop, LOOPED, "a NumPy loop over voxels"),
+        _row(signal, fused, VOXELS, _gemm(curves), VOXELS, GEMM),
         _row(what, exact, VOXELS, recomputed, len(few), "an inverse per threshold, voxel by voxel"),
         _row(what, exact, VOXELS, by_fft, LOOPED, "an FFT per threshold, many voxels at once"),
     ]
+
+
+def _against_gemm(known: Method) -> Row:
+    """A method of the shelf as the engine calls it: one block of curves, every map."""
+    curves, protocol = _tiled(*example.dsc(LOOPED, 1))
+    chosen = known.defaults()
+
+    def ours() -> None:
+        known.function(curves, protocol, chosen, cpu())
+
+    return _row(f"{known.name}, curves to maps", ours, VOXELS, _gemm(curves), VOXELS, GEMM)
+
+
+def _tiled(curves: Array, protocol: DscProtocol) -> tuple[Array, DscProtocol]:
+    """The same voxels again and again, as many as the engine's block."""
+    times = VOXELS // len(curves)
+    wide = {name: value for name in VOXELWISE if (value := getattr(protocol, name)) is not None}
+    tiled: dict[str, Any] = {
+        name: np.asfortranarray(np.tile(value, (times,) + (1,) * (value.ndim - 1)))
+        for name, value in wide.items()
+    }
+    return np.asfortranarray(np.tile(curves, (times, 1))), protocol._replace(**tiled)
+
+
+def _gemm(curves: Array) -> Callable[[], None]:
+    """What one ready inverse, applied to all curves, costs in the best library for it, by blocks in the cache."""
+    inverse = np.random.default_rng(0).random((2 * curves.shape[1], curves.shape[1]), np.float32)
+    made = np.empty((2 * curves.shape[1], GEMM_BLOCK), np.float32)
+    blocks = [
+        np.ascontiguousarray(curves[begin : begin + GEMM_BLOCK].T)
+        for begin in range(0, len(curves), GEMM_BLOCK)
+    ]
+
+    def product() -> None:
+        for block in blocks:
+            np.dot(inverse, block, out=made)
+
+    return product
 
 
 def _asl() -> Row:
@@ -107,7 +147,10 @@ def _row(
     ours()
     theirs()
     best = [np.inf, np.inf]
+    begun = time.perf_counter()
     for _ in range(ROUNDS):
+        if time.perf_counter() - begun > SECONDS:
+            break
         for which, (work, voxels) in enumerate(((ours, n), (theirs, m))):
             started = time.perf_counter()
             work()

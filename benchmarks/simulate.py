@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ FINE = 0.005
 """Step of the numerical integration, s."""
 KAPPA_RHO = (1 - 0.45) / (1 - 0.25) / 1.04
 """kappa/rho, ml/g."""
+REFERENCE = (45.0, 4.0)
+"""CBF (ml/100g/min) and MTT (s) of the non-enhancing brain whose mean curve leakage is told from."""
 
 
 def gamma_variate(t: Array, onset: float, alpha: float, beta: float) -> Array:
@@ -88,6 +90,56 @@ def tissue(
     blood = input_function(fine - delay)
     convolved = fftconvolve(blood, weights * RESIDUES[residue](fine, mtt))[: len(fine)]
     return np.asarray(cbf / 6000 / KAPPA_RHO * convolved[index])
+
+
+def extravasated(times: Array, kep: float) -> Array:
+    """integral_0^t m(s) e^{-kep (t-s)} ds of the reference tissue's curve m, at 5 ms, then sampled.
+
+    times : (t,) s, multiples of 5 ms. kep : 1/s, 0 for contrast agent that never returns. Gives (t,), 1.
+    """
+    index = np.rint(np.asarray(times) / FINE).astype(int)
+    fine = FINE * np.arange(index.max() + 1)
+    weights = np.full(len(fine), FINE)
+    weights[0] = FINE / 2
+    held = fftconvolve(tissue(fine, *REFERENCE), weights * np.exp(-kep * fine))[: len(fine)]
+    return np.asarray(held[index])
+
+
+def leaky(
+    times: Array,
+    cbf: float,
+    mtt: float,
+    k2: float,
+    kep: float = 0.0,
+    delay: float = 0.0,
+    residue: str = "exponential",
+) -> Array:
+    """The curve of tissue whose vessels leak: what stays inside, less K2 times what has gone out.
+
+    times : (t,) s, multiples of 5 ms. cbf : ml/100g/min. mtt, delay : s. k2, kep : 1/s; K2 > 0 where T1
+    shortening lifts the signal, K2 < 0 where T2* of the leaked agent lowers it. Gives (t,) 1/s.
+    """
+    return tissue(times, cbf, mtt, delay, residue) - k2 * extravasated(times, kep)
+
+
+def echoes(
+    transverse: Array,
+    longitudinal: Array,
+    echo_times: Sequence[float],
+    *,
+    repetition_time: float = 1.5,
+    flip_angle: float = np.pi / 3,
+    t1: float = 1.3,
+    r2_star: float = 20.0,
+) -> Array:
+    """Steady-state signal of a spoiled gradient echo at several echo times while R1 and R2* change.
+
+    transverse, longitudinal : (..., t) dR2* and dR1, 1/s. echo_times, repetition_time, t1 : s. flip_angle : rad.
+    r2_star : before the bolus, 1/s. Gives (echoes, ..., t) for a fully relaxed magnetisation of 1000.
+    """
+    recovery = np.exp(-repetition_time * (1 / t1 + np.asarray(longitudinal)))
+    steady = 1000 * np.sin(flip_angle) * (1 - recovery) / (1 - np.cos(flip_angle) * recovery)
+    return np.stack([steady * np.exp(-te * (r2_star + np.asarray(transverse))) for te in echo_times])
 
 
 def noisy_relaxation(curves: Array, snr: float, echo_time: float, baseline: int, seed: int) -> Array:

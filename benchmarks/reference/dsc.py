@@ -1,4 +1,4 @@
-"""DSC by the book, one voxel at a time: relaxation, circulant deconvolution by SVD, flow and volume."""
+"""DSC by the book, one voxel at a time: relaxation, deconvolution by SVD, flow and volume."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def relaxation(signal: Array, baseline: slice, echo_time: float) -> Array:
     return np.asarray(-np.log(signal / steady) / echo_time)
 
 
+def multi_echo_relaxation(signals: Array, baseline: slice, echo_times: Array) -> Array:
+    """dR2*(t), the slope of y_e(t) = -ln(S_e(t)/S_e0) over the echo times: T1 moves the intercept alone.
+
+    signals : (echoes, t), any unit, positive. baseline : the volumes before the bolus. echo_times : (echoes,) s.
+    Gives (t,) 1/s. Two echoes: ln[(S1/S1_0)/(S2/S2_0)]/(TE2 - TE1).
+    Source: Vonken et al. 1999, J Magn Reson Imaging 10:109; more echoes by log-linear least squares.
+    """
+    signals = np.asarray(signals, np.float64)
+    y = -np.log(signals / signals[:, baseline].mean(axis=1, keepdims=True))
+    line = np.column_stack([np.ones(len(echo_times)), echo_times])  # intercept: the change of T1
+    return np.asarray(np.linalg.lstsq(line, y)[0][1])
+
+
 def circulant(aif: Array, dt: float) -> Array:
     """The block-circulant matrix D_ij = dt a_{(i-j) mod L}, the AIF padded with zeros to L = 2N.
 
@@ -41,12 +54,18 @@ def circulant(aif: Array, dt: float) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _singular(aif: tuple[float, ...], dt: float) -> tuple[Array, Array, Array]:
+def _svd(aif: tuple[float, ...], dt: float) -> tuple[Array, Array, Array]:
     u, s, vh = np.linalg.svd(circulant(np.array(aif), dt))
     return u, s, vh
 
 
-def _padded(curve: Array) -> Array:
+def circulant_svd(aif: Array, dt: float) -> tuple[Array, Array, Array]:
+    """U (L, L), s (L,) from the largest down and V^T (L, L) of the block-circulant matrix; aif : (N,) 1/s."""
+    return _svd(tuple(np.asarray(aif, np.float64).tolist()), dt)
+
+
+def padded(curve: Array) -> Array:
+    """A curve (N,) with as many zeros after it, (2N,)."""
     curve = np.asarray(curve, np.float64)
     return np.concatenate([curve, np.zeros_like(curve)])
 
@@ -56,8 +75,8 @@ def inverse(curve: Array, aif: Array, dt: float) -> Callable[[int], Array]:
 
     curve, aif : (N,) 1/s. dt : s. The function gives (2N,) 1/s. Source: Wu et al. 2003.
     """
-    u, s, vh = _singular(tuple(np.asarray(aif, np.float64).tolist()), dt)
-    along = u.T @ _padded(curve)  # U^T c
+    u, s, vh = circulant_svd(aif, dt)
+    along = u.T @ padded(curve)  # U^T c
     return lambda kept: np.asarray((along[:kept] / s[:kept]) @ vh[:kept])
 
 
@@ -66,9 +85,32 @@ def csvd(curve: Array, aif: Array, dt: float, threshold: float) -> Array:
 
     curve, aif : (N,) 1/s. dt : s. Gives (2N,) 1/s. Source: Wu et al. 2003, cSVD.
     """
-    _, s, _ = _singular(tuple(np.asarray(aif, np.float64).tolist()), dt)
+    _, s, _ = circulant_svd(aif, dt)
     kept = int(np.sum((s >= threshold * s[0]) & (s > SMALLEST_SINGULAR_VALUE * s[0])))
     return inverse(curve, aif, dt)(kept)
+
+
+def toeplitz(aif: Array, dt: float, smoothed: bool) -> Array:
+    """The lower-triangular matrix A_ij = dt a~_{i-j} for i >= j, a~ = (a_{k-1} + 4 a_k + a_{k+1})/6 or a itself.
+
+    aif : (N,) 1/s; a_{-1} = 0 and a_N = a_{N-1}. dt : s. Gives (N, N).
+    Source: Ostergaard et al. 1996, the matrix for an arterial input linear between samples.
+    """
+    a = np.asarray(aif, np.float64)
+    if smoothed:
+        a = (np.append(0.0, a[:-1]) + 4 * a + np.append(a[1:], a[-1])) / 6
+    i, j = np.indices((len(a), len(a)))
+    return np.asarray(np.where(i >= j, dt * a[i - j], 0.0))
+
+
+def ssvd(curve: Array, aif: Array, dt: float, threshold: float, smoothed: bool) -> Array:
+    """Residue times flow, f = V W U^T c, singular values s >= threshold s_max kept; it knows no delay below 0.
+
+    curve, aif : (N,) 1/s. dt : s. Gives (N,) 1/s. Source: Ostergaard et al. 1996, singular value decomposition.
+    """
+    u, s, vh = np.linalg.svd(toeplitz(aif, dt, smoothed))
+    keep = (s >= threshold * s[0]) & (s > SMALLEST_SINGULAR_VALUE * s[0])
+    return np.asarray((u.T @ np.asarray(curve, np.float64))[keep] / s[keep] @ vh[keep])
 
 
 def oscillation(residue: Array) -> float:
@@ -85,7 +127,7 @@ def truncations(aif: Array, dt: float) -> Iterator[int]:
 
     aif : (N,) 1/s. dt : s.
     """
-    _, s, _ = _singular(tuple(np.asarray(aif, np.float64).tolist()), dt)
+    _, s, _ = circulant_svd(aif, dt)
     for kept in range(int(np.sum(s > SMALLEST_SINGULAR_VALUE * s[0])), 0, -1):
         if kept == len(s) or s[kept - 1] - s[kept] > SAME_SINGULAR_VALUE * s[0]:
             yield kept
@@ -113,13 +155,13 @@ def flow(residue: Array, density_factor: float) -> float:
     return float(6000 * density_factor * residue.max())
 
 
-def tmax(residue: Array, dt: float) -> float:
-    """Time of the maximum in s; the second half of the circle holds the negative times; residue : (L,) 1/s.
+def tmax(residue: Array, dt: float, circular: bool = True) -> float:
+    """Time of the maximum in s; the second half of a circle holds the negative times; residue : (L,) 1/s.
 
     Source: Wu et al. 2003, time-shift of the block-circulant residue.
     """
     index = int(np.argmax(residue))
-    return dt * (index - len(residue) if index >= len(residue) // 2 else index)
+    return dt * (index - len(residue) if circular and index >= len(residue) // 2 else index)
 
 
 def blood_volume(curve: Array, aif: Array, dt: float, density_factor: float) -> float:

@@ -79,7 +79,7 @@ def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         outside[border] = True
     outside[0] = False
-    return ~outside[labels]
+    return np.asarray(~outside[labels])
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
 from bolus_kernels.asl import AslProtocol
-from bolus_kernels.concentration import relaxation
+from bolus_kernels.concentration import Echo, relaxation
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.method import Contrast
@@ -50,11 +50,11 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
     time = np.arange(12.0)
     one = np.ones(1, np.float32)
     bolus = np.exp(-((time - 5) ** 2))
-    dsc = DscProtocol(1.5, bolus, 1.0, bolus, one)
+    dsc = DscProtocol(1.5, bolus, 1.0, bolus, one, 4.0, (0, 2), 0.03, one)
     asl = AslProtocol("PCASL", np.ones(12), np.ones(12), 0.85, 1.65, one, 0.9, 0 * one, 1e-6)
     if "dsc" in wanted:
         series = np.asarray(1000 * np.exp(-0.03 * bolus), np.int16)[:, None]
-        relaxation(series, np.zeros(1, np.int64), 1.0, 0.0, (0, 2), 0.03)
+        relaxation((Echo(series, 1.0, 0.0, 0.03),), np.zeros(1, np.int64), (0, 2))
     for contrast in wanted:
         protocol = dsc if contrast == "dsc" else asl
         for method in chosen_methods(recipe, contrast):

@@ -82,7 +82,14 @@ def keys() -> Mapping[str, Key]:
             0, "count", "replicates of the residual bootstrap for SD maps; 0: none", high=10000
         ),
         "dsc.aif": Key(
-            AUTO, "choice", "auto takes a given TSV or mask first", (AUTO, "kmeans", "mask", "tsv")
+            AUTO,
+            "choice",
+            "auto takes a given TSV or mask first, else kmeans",
+            (AUTO, "kmeans", "peruzzo", "mask", "tsv", "population", "local"),
+        ),
+        "dsc.vof": Key("none", "choice", "the vein that the AIF's area is scaled to", ("none", AUTO, "mask")),
+        "dsc.reference": Key(
+            AUTO, "choice", "normal tissue for leakage: found, or the NAWM mask", (AUTO, "mask")
         ),
         "dsc.hematocrit_large": Key(0.45, "number", "in large vessels, 1", high=0.9),
         "dsc.hematocrit_small": Key(0.25, "number", "in capillaries, 1", high=0.9),

@@ -22,7 +22,8 @@ Array = NDArray[Any]
 class Scan:
     """One perfusion scan as it lies in the tree: which files belong to it, nothing of what is in them.
 
-    `sidecars` go from the nearest to the most general (BIDS inheritance: the nearest wins key by key).
+    `sidecars` go from the nearest to the most general (BIDS inheritance: the nearest wins key by key);
+    where there are several echoes `echo_sidecars` are those of each image in turn, and `sidecars` all of them.
     `derivatives` maps a suffix as the contract names it ("label-brain_mask", "T1map", "aif") to its file.
     """
 
@@ -32,6 +33,7 @@ class Scan:
     name: str
     images: tuple[Path, ...]
     sidecars: tuple[Path, ...] = ()
+    echo_sidecars: tuple[tuple[Path, ...], ...] = ()
     context: Path | None = None
     m0: tuple[Path, ...] = ()
     m0_sidecars: tuple[Path, ...] = ()
@@ -163,21 +165,25 @@ class Series:
 
 @dataclass(frozen=True)
 class AIF:
-    """The arterial input function used: time (t,) s, concentration (t,) 1/s, its voxels, how it was found."""
+    """The arterial input function used: time (t,) s, concentration (t,) 1/s, its voxels, how it was found.
+
+    `warnings` says what is not as one expects of an artery.
+    """
 
     time: Array
     concentration: Array
     voxels: Array
     how: str
     quality: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Region:
-    """A neighbourhood with an arterial input of its own: its rows among the curves (m,), concentration (t,) 1/s."""
+    """A neighbourhood with an arterial input of its own: its rows among the curves (m,), sorted, and that input."""
 
     rows: Array
-    concentration: Array
+    aif: AIF
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,49 +13,99 @@ from bolus_kernels.scalar import log
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE
 
-ZERO, TINY, HUGE, NAN = np.float32(0), np.float32(1e-30), np.float32(3e38), np.float32(np.nan)
+USUAL_ECHO_TIME = 0.03
+"""s, the echo time that signal recovery and peak height are published for."""
+ZERO, ONE, TINY = np.float32(0), np.float32(1), np.float32(1e-30)
+HUGE, NAN = np.float32(3e38), np.float32(np.nan)
 GOOD, NOT_FINITE, MISSING_SAMPLE = int(State.GOOD), int(State.NOT_FINITE), int(State.MISSING_SAMPLE)
 NO_BASELINE, NO_SIGNAL = int(State.NO_BASELINE), int(State.NO_SIGNAL)
 
 
-def relaxation(
-    series: NDArray[Any],
-    rows: NDArray[np.int64],
-    slope: float,
-    inter: float,
-    baseline: tuple[int, int],
-    echo_time: float,
-    saturation: float = np.inf,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """dR2*(t) = -ln(S(t)/S0)/TE for chosen voxels, S0 the mean over the baseline volumes.
+class Echo(NamedTuple):
+    """One echo of a series: (t, N) in its stored dtype, signal = slope * stored + inter, echo time (s).
 
-    series : (t, N) in its stored dtype, S = slope * stored + inter. rows : (n,) positions in N.
-    baseline : (first, stop) volumes. echo_time : s. saturation : stored values at or above it are missing.
-    Gives values : (n, t) float32, 1/s, Fortran order, NaN where state : (n,) uint8 is not good.
-    Raises ValueError for an empty baseline or an echo time that is not positive.
-    Source: Rosen et al., Magn Reson Med 14:249 (1990), eq. 4; the ratio is taken before the logarithm.
+    saturation : stored values at or above it are missing.
     """
+
+    series: NDArray[Any]
+    slope: float
+    inter: float
+    echo_time: float
+    saturation: float = np.inf
+
+
+class Relaxation(NamedTuple):
+    """Curves of voxels : (n, t) float32, 1/s, Fortran order, NaN where state : (n,) uint8 is not good.
+
+    baseline_signal : (n,) float32, of the usual echo. single_echo : (n, t) as the curves, of the usual echo alone;
+    None where there is only one.
+    """
+
+    values: NDArray[np.float32]
+    state: NDArray[np.uint8]
+    baseline_signal: NDArray[np.float32]
+    single_echo: NDArray[np.float32] | None
+
+
+def relaxation(echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[int, int]) -> Relaxation:
+    """dR2*(t) for chosen voxels: -ln(S(t)/S0)/TE of one echo; of several, free of T1, the slope of -ln(S/S0) over TE.
+
+    rows : (n,) positions in N. baseline : (first, stop) volumes, whose mean is S0. A voxel that misses a sample in
+    any echo has no curve. Raises ValueError for an empty baseline, an echo time that is not positive, equal echo
+    times or echoes of different shapes.
+    Source: Rosen et al., Magn Reson Med 14:249 (1990), eq. 4; the ratio is taken before the logarithm. Several
+    echoes: least squares with an intercept, which takes up T1; of two, Vonken et al., Magn Reson Med 41:343 (1999).
+    """
+    shape = echoes[0].series.shape
     first, stop = baseline
-    if not 0 <= first < stop <= series.shape[0]:
-        raise ValueError(f"the baseline {baseline} does not lie inside {series.shape[0]} volumes")
-    if not echo_time > 0:
-        raise ValueError(f"the echo time must be positive: {echo_time}")
-    series = series.view()
-    series.flags.writeable = False  # one compiled kernel, whether or not the caller's array may be written
-    values = np.empty((series.shape[0], rows.size), np.float32)
-    state = np.empty(rows.size, np.uint8)
-    _relaxation(
-        series, np.ascontiguousarray(rows, np.int64), np.float32(slope), np.float32(inter), first, stop,
-        np.float32(-1.0 / echo_time), np.float32(saturation), values, state,
-    )  # fmt: skip
-    return values.T, state
+    if not 0 <= first < stop <= shape[0]:
+        raise ValueError(f"the baseline {baseline} does not lie inside {shape[0]} volumes")
+    if any(echo.series.shape != shape for echo in echoes):
+        raise ValueError(f"echoes of different shapes: {[echo.series.shape for echo in echoes]}")
+    echo_times = [echo.echo_time for echo in echoes]
+    several, usual = len(echoes) > 1, usual_echo(echo_times)
+    values = np.empty((shape[0], rows.size), np.float32)
+    single = np.empty((shape[0], rows.size if several else 0), np.float32)
+    state, signal = np.empty(rows.size, np.uint8), np.empty(rows.size, np.float32)
+    for index, (echo, weight) in enumerate(zip(echoes, echo_weights(echo_times), strict=True)):
+        series = echo.series.view()
+        series.flags.writeable = (
+            False  # one compiled kernel, whether or not the caller's array may be written
+        )
+        alone = 1 / echo.echo_time if several and index == usual else 0.0
+        _relaxation(
+            series, np.ascontiguousarray(rows, np.int64), np.float32(echo.slope), np.float32(echo.inter),
+            first, stop, np.float32(echo.saturation), -weight, np.float32(-alone), index > 0, index == usual,
+            values, single, state, signal,
+        )  # fmt: skip
+    return Relaxation(values.T, state, signal, single.T if several else None)
+
+
+def usual_echo(echo_times: Sequence[float]) -> int:
+    """Which of the echo times (s) is nearest to the usual one, 30 ms."""
+    return int(np.argmin(np.abs(np.asarray(echo_times) - USUAL_ECHO_TIME)))
+
+
+def echo_weights(echo_times: Sequence[float]) -> NDArray[np.float32]:
+    """The weights (e,) 1/s whose sum with -ln(S/S0) of the echoes is delta R2*; raises ValueError for bad times."""
+    times = np.asarray(echo_times, np.float64)
+    if not (times > 0).all() or np.unique(times).size < times.size:
+        raise ValueError(f"echo times must be positive, and each another: {list(echo_times)}")
+    if times.size == 1:
+        return np.asarray(1 / times, np.float32)
+    apart = times - times.mean()
+    return np.asarray(apart / (apart @ apart), np.float32)
 
 
 @kernel
 def _relaxation(
-    series: Any, rows: Any, slope: Any, inter: Any, first: int, stop: int, scale: Any, saturation: Any,
-    values: Any, state: Any,
+    series: Any, rows: Any, slope: Any, inter: Any, first: int, stop: int, saturation: Any, weight: Any, alone: Any,
+    later: bool, usual: bool, values: Any, single: Any, state: Any, signal: Any,
 ) -> None:  # fmt: skip
+    """One echo, with its weight, into the curves, or added to those of the echoes before it where it is a `later` one.
+
+    The usual echo gives `signal` and, where `alone` is not 0, its own curve `single`.
+    """
     times, n = values.shape
     tile = np.empty((times + -times % 4, TILE), np.float32)
     low, high = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
@@ -72,13 +123,28 @@ def _relaxation(
             mean = slope * (base[v] / np.float32(stop - first)) + inter
             lowest = slope * (low[v] if slope > ZERO else high[v]) + inter
             finite = abs(total[v]) <= HUGE
-            state[begin + v] = _judge(finite, low[v] == high[v], mean, lowest, high[v] >= saturation)
-            base[v] = np.float32(1) / mean
-            gain[v] = scale if state[begin + v] == GOOD else NAN  # the logarithm of a NaN's bits is finite
+            found = _judge(finite, low[v] == high[v], mean, lowest, high[v] >= saturation)
+            if not later or state[begin + v] == GOOD:
+                state[begin + v] = found
+            if usual:
+                signal[begin + v] = mean
+            base[v] = ONE / mean
+            gain[v] = weight if found == GOOD else NAN  # the logarithm of a NaN's bits is finite
         for t in range(times):
             row, made = tile[t], values[t, begin : begin + width]
+            if later:
+                for v in range(width):
+                    made[v] += gain[v] * log((slope * row[v] + inter) * base[v])
+            else:
+                for v in range(width):
+                    made[v] = gain[v] * log((slope * row[v] + inter) * base[v])
+        if alone != ZERO:
             for v in range(width):
-                made[v] = gain[v] * log((slope * row[v] + inter) * base[v])
+                gain[v] = alone if gain[v] == gain[v] else NAN
+            for t in range(times):
+                row, made = tile[t], single[t, begin : begin + width]
+                for v in range(width):
+                    made[v] = gain[v] * log((slope * row[v] + inter) * base[v])
 
 
 @part

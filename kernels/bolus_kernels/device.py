@@ -78,6 +78,11 @@ def on_device(array: NDArray[Any]) -> Any:
     return _cupy().asarray(array)
 
 
+def empty_on_device(shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+    """An array in the memory of the current GPU, holding whatever was there."""
+    return _cupy().empty(shape, dtype)
+
+
 def from_device(array: Any) -> NDArray[Any]:
     """A copy of a GPU's array in the memory of the host; waits for the work that fills it."""
     return np.asarray(_cupy().asnumpy(array))

@@ -44,10 +44,10 @@ def folded(times: int, frequency: NDArray[np.int64]) -> Folded:
     """The folded waves of chosen frequencies, (k,) out of 0 ... N, in any order, for N = `times` samples."""
     odd = frequency % 2 == 1
     place = np.where(odd, np.cumsum(odd), np.cumsum(~odd)) - 1
-    group = _by_fours(int(place.max()) + 1)
+    group = by_fours(int(place.max()) + 1)
     half = times // 2 + 1
     angle = np.pi / times * frequency[:, None] * np.arange(half)
-    back = np.zeros((4, _by_fours(half), group))
+    back = np.zeros((4, by_fours(half), group))
     back[np.where(odd, 3, 0), :half, place] = np.cos(angle)
     back[np.where(odd, 1, 2), :half, place] = np.sin(angle)
     forth = np.ascontiguousarray(back.transpose(0, 2, 1)).reshape(2, 2 * group, -1)
@@ -57,7 +57,8 @@ def folded(times: int, frequency: NDArray[np.int64]) -> Folded:
     return Folded(forth, back, rows)
 
 
-def _by_fours(count: int) -> int:
+def by_fours(count: int) -> int:
+    """The next multiple of four: matrices are filled up with zeros to it."""
     return count + -count % 4
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl import AslProtocol
-from bolus_kernels.device import Device, from_device, on_device
+from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.posterior import (
@@ -69,24 +69,14 @@ def multi_delay(
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),
     )
-    eaten = (time_major(curves), column, *voxelwise)
     filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
     if device.kind == "cuda":
-        _on_cuda(eaten, labels, prior, filled)
+        from bolus_kernels.cuda.multi_delay import launch
+
+        launch(curves, voxelwise, column, labels, prior, filled, device)
     else:
-        _multi_delay(*eaten, labels, prior, *filled)
+        _multi_delay(time_major(curves), column, *voxelwise, labels, prior, *filled)
     return refuse_infinite(maps)
-
-
-def _on_cuda(eaten: tuple[Any, ...], labels: Labels, prior: Prior, filled: tuple[Any, ...]) -> None:
-    from bolus_kernels.cuda.multi_delay import launch
-
-    scalars = np.array([labels.rate_blood, labels.partition, labels.gain, *prior], np.float32)
-    there = [on_device(array) for array in (*eaten, labels.time, labels.duration, labels.pairs, scalars)]
-    maps = tuple(on_device(array) for array in filled)
-    launch(there, labels, maps)
-    for host, made in zip(filled, maps, strict=True):
-        host[:] = from_device(made)
 
 
 def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, float]) -> Prior:

@@ -85,6 +85,21 @@ def dsc(tmp_path):
 
 
 @pytest.fixture
+def echoes(dsc):
+    """A maker of a series of several echoes (s), with what they share in a sidecar without an echo."""
+
+    def make(*times):
+        dsc.image.unlink()
+        dsc.meta(EchoTime=None)
+        for number, time in enumerate(times, 1):
+            dsc.put(dsc.measured(12) // number + 1, dsc.file(f"echo-{number}_dsc.nii.gz"))
+            dsc.file(f"echo-{number}_dsc.json").write_text(json.dumps({"EchoTime": time}))
+        return dsc
+
+    return make
+
+
+@pytest.fixture
 def asl(tmp_path):
     tree = Tree(tmp_path, "asl", ASL_FIELDS)
     tree.put(tree.measured(6))

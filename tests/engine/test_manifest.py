@@ -47,6 +47,34 @@ def test_a_manifest_lists_scans_of_any_name(tmp_path):
     assert len(from_manifest(path, participants=["sub-01"], sessions=["2"])) == 1
 
 
+def test_the_echoes_of_one_scan_stand_in_one_row(tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    rows = [
+        ("01", "", "dsc", "a.nii.gz;b.nii.gz", ""),
+        ("02", "", "dsc", "a.nii.gz; b.nii.gz", "b.json;a.json"),
+        ("03", "", "dsc", "x/sub-03_run-2_echo-1_dsc.nii;x/sub-03_run-2_echo-2_dsc.nii", ""),
+    ]
+    path = manifest(tmp_path, *rows, head=f"{HEAD}\tjson")
+    first, second, third = (each.scan for each in from_manifest(path))
+    assert first.images == second.images == (tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    assert first.echo_sidecars == ((tmp_path / "a.json",), (tmp_path / "b.json",))
+    assert second.echo_sidecars == ((tmp_path / "b.json",), (tmp_path / "a.json",))
+    assert set(second.sidecars) == {tmp_path / "a.json", tmp_path / "b.json"}
+    assert third.key == "sub-03_run-2_dsc" and third.echo_sidecars == ((), ())
+
+
+def test_echoes_and_sidecars_that_do_not_match_and_echoes_in_rows_are_told(tmp_path):
+    rows = [
+        ("01", "", "dsc", "a.nii;b.nii", "a.json"),
+        ("02", "", "dsc", "sub-02_echo-1_dsc.nii", "n/a"),
+        ("02", "", "dsc", "sub-02_echo-2_dsc.nii", "n/a"),
+    ]
+    uneven, *apart = from_manifest(manifest(tmp_path, *rows, head=f"{HEAD}\tjson"))
+    assert uneven.problem.code is Code.META and "2 images and 1 JSON" in uneven.problem.seen
+    assert all(each.problem.code is Code.AMBIGUOUS and "a.nii;b.nii" in each.problem.mend for each in apart)
+
+
 HEAD = "subject\tsession\tmodality\tpath"
 BAD_TABLES = {
     "unknown column": (f"{HEAD}\tm0scan", [], Code.META, "m0scan"),

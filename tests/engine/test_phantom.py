@@ -56,6 +56,31 @@ def test_sessions_written_apart_and_backwards_are_those_of_the_cohort(tmp_path):
     assert every_file(tmp_path / "whole") == every_file(tmp_path / "parts")
 
 
+def test_several_echoes_decay_and_are_lifted_alike_by_t1(tmp_path):
+    times = (0.012, 0.03, 0.05)
+    for name, echo_times in (("one", (0.03,)), ("three", times)):
+        write_cohort(tmp_path / name, 1, shape=SMALL, snr=None, contrasts=("dsc",), echo_times=echo_times)
+    echoes = [image(tmp_path / "three", f"sub-01_echo-{n}_dsc").astype(float) for n in (1, 2, 3)]
+    np.testing.assert_allclose(echoes[1], image(tmp_path / "one", "sub-01_dsc"), rtol=1e-6)
+    for number, time in enumerate(times, 1):
+        (path,) = (tmp_path / "three/sub-01").rglob(f"*_echo-{number}_dsc.json")
+        assert json.loads(path.read_text())["EchoTime"] == time
+    labels = image(tmp_path / "three", "sub-01_desc-dsc_dseg")
+    relaxed = [-np.log(echo[labels == LABEL["tumour_rim"]].mean(0)) for echo in echoes]
+    relaxed = [each - each[0] for each in relaxed]
+    slopes = [(relaxed[k + 1] - relaxed[k]) / (times[k + 1] - times[k]) for k in (0, 1)]
+    np.testing.assert_allclose(slopes[0], slopes[1], atol=0.02 * slopes[0].max())
+    assert slopes[0].max() > 4 and (slopes[0][-5:] > relaxed[1][-5:] / 0.03 + 0.1).all()
+    assert np.nanmax(image(tmp_path / "one", "sub-01_desc-dsc_k2")) > 0
+    assert np.nanmax(image(tmp_path / "three", "sub-01_desc-dsc_k2")) == 0
+
+
+@pytest.mark.parametrize("times", [(), (0.03, 0.02), (-0.01,), (0.03, 0.5)])
+def test_impossible_echo_times_are_refused(times):
+    with pytest.raises(BolusError, match="echo_times"):
+        Design(1, echo_times=times)
+
+
 @pytest.mark.parametrize("shape", [(16, 16, 4), (33, 31, 5), (64, 64, 1), (12, 13, 1), (20, 48, 30)])
 def test_any_matrix_holds_a_head_with_its_structures(tmp_path, shape):
     write_cohort(tmp_path, 1, shape=shape, volumes=24)

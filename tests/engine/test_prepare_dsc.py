@@ -1,11 +1,13 @@
 """DSC before its kernels: baseline, dummy scans, stored numbers, broken voxels, and the tissue that is normal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bolus.errors import Code
 from bolus.prepare import prepare
-from bolus.prepare.dsc import baseline_of, reference_curve
+from bolus.prepare.steady import steady_state
 from bolus_kernels.state import State
 from tests.engine.made import ECHO_TIME, TIME, bolus, dsc_series, dsc_signal, recipe, volume
 
@@ -18,17 +20,72 @@ def mean_of(arrival, depth=0.3, noise=0.001, seed=1):
     return 1000 * (1 - fall + np.random.default_rng(seed).normal(0, noise, TIME.size))
 
 
+def two_echoes(t1=0.0, times=(0.012, ECHO_TIME)):
+    """A series of two echoes, in which T1 lifts both alike after the bolus."""
+    lift = 1 + t1 * (TIME > 20)
+    signal = dsc_signal()
+    first = 1000 * (signal / 1000) ** (times[0] / times[1])
+    one = dsc_series((signal * lift).astype(np.float32))
+    images = (volume((2 * first * lift).astype(np.float32), name="sub-01_echo-1_dsc.nii.gz"), *one.images)
+    return replace(one, images=images, acquisition=replace(one.acquisition, echo_time=times))
+
+
+@pytest.mark.parametrize("t1", [0.0, 0.05])
+def test_several_echoes_give_curves_free_of_t1_and_one_for_recovery(t1):
+    curves = prepare(two_echoes(t1), recipe())
+    assert (curves.state == State.GOOD).all() and curves.warnings == ()
+    np.testing.assert_allclose(curves.values[-1], bolus(15.0, 8.0), atol=1e-3)
+    protocol = curves.protocol
+    assert protocol.echo_time == ECHO_TIME and protocol.baseline == (0, 9)
+    np.testing.assert_allclose(protocol.baseline_signal, 1000, rtol=1e-5)
+    expected = bolus(15.0, 8.0) - np.log(1 + t1 * (TIME > 20)) / ECHO_TIME
+    np.testing.assert_allclose(protocol.single_echo[-1], expected, atol=1e-3)
+    assert curves.constants["EchoTime"]["Value"] == [0.012, ECHO_TIME]
+    one = prepare(SERIES, recipe()).protocol
+    assert one.single_echo is None and one.baseline_signal.shape == curves.state.shape
+
+
+@pytest.mark.parametrize("echo", [0, 1])
+def test_a_sample_that_one_echo_lost_at_the_peak_is_a_state(echo):
+    series = two_echoes()
+    lost = series.images[echo].data.copy()
+    lost[5, 5, 1, 14] = 0
+    images = list(series.images)
+    images[echo] = volume(lost)
+    curves = prepare(replace(series, images=tuple(images)), recipe())
+    row = 5 + 10 * (5 + 9)
+    assert curves.state[row] == State.MISSING_SAMPLE and np.isnan(curves.values[row]).all()
+    assert (np.delete(curves.state, row) == State.GOOD).all()
+
+
+def test_the_reference_tissue_may_be_given():
+    signal = dsc_signal()
+    signal[:, 5:, 2:] = 1000 * np.exp(-ECHO_TIME * bolus(15, 12))
+    normal = np.zeros(signal.shape[:3], np.uint8)
+    normal[4:8, 6:, 2:] = 1
+    series = dsc_series(signal.astype(np.float32), label_NAWM=volume(normal))
+    curves = prepare(series, recipe("dsc.reference=mask"))
+    assert curves.constants["ReferenceVoxels"]["Value"] == normal.sum()
+    np.testing.assert_allclose(curves.protocol.reference, bolus(15, 12), atol=1e-3)
+    assert prepare(series, recipe()).protocol.reference.max() < 10
+
+
+def test_a_reference_tissue_that_is_wished_and_not_given_is_refused(refused):
+    error = refused(prepare, SERIES, recipe("dsc.reference=mask"))
+    assert error.code is Code.DATA and "label-NAWM_mask" in error.seen and "dsc.reference" in error.mend
+
+
 @pytest.mark.parametrize("arrival", [4, 5, 8, 10, 15, 20, 25, 28])
 @pytest.mark.parametrize("depth", [0.03, 0.3, 0.8])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_baseline_ends_before_the_bolus_and_uses_nearly_all_that_is_before(arrival, depth, seed):
-    first, stop = baseline_of(SERIES, mean_of(arrival, depth, seed=seed))
+    first, stop = steady_state(SERIES, mean_of(arrival, depth, seed=seed)).baseline
     assert first == 0
-    assert max(3, arrival - 1) <= stop <= arrival + 1
+    assert max(3, arrival - 1 - arrival // 8) <= stop <= arrival + 1
 
 
 def test_a_baseline_without_noise_is_as_good():
-    assert baseline_of(SERIES, mean_of(12, noise=0.0)) == (0, 12)
+    assert steady_state(SERIES, mean_of(12, noise=0.0)).baseline == (0, 12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,13 +95,13 @@ def test_no_bolus_is_refused(refused, seed, drift):
     mean[20] -= (
         2.5  # the least is not among the first volumes, where it would mean a bolus that began too early
     )
-    error = refused(baseline_of, SERIES, mean)
+    error = refused(steady_state, SERIES, mean)
     assert error.code is Code.DATA and "bolus" in error.expected
 
 
 @pytest.mark.parametrize("arrival", [-2, -1, 0, 1, 35, 37])
 def test_a_bolus_in_the_first_or_last_volumes_is_refused(refused, arrival):
-    error = refused(baseline_of, SERIES, mean_of(arrival))
+    error = refused(steady_state, SERIES, mean_of(arrival))
     assert error.code is Code.TOO_FEW and "dsc.dummy_scans" in error.mend
 
 
@@ -124,28 +181,6 @@ def test_a_series_without_a_usable_voxel_is_refused(refused):
     signal = dsc_signal().astype(np.float32)
     signal[..., 22] = 0
     assert refused(prepare, dsc_series(signal), recipe()).code is Code.DATA
-
-
-def test_the_reference_leaves_out_what_enhances():
-    curves = np.tile(bolus(15, 8), (50, 1)).astype(np.float32)
-    curves[:10] -= np.float32(0.02) * TIME.astype(np.float32) ** 1.5
-    curves[10:12] = np.nan
-    curves += np.random.default_rng(3).normal(0, 0.2, curves.shape).astype(np.float32)
-    mean, count = reference_curve(curves, (0, 9))
-    assert count == 38
-    np.testing.assert_allclose(mean, curves[12:].mean(0), rtol=1e-5, atol=1e-5)
-    mean, count = reference_curve(curves, (0, 9), np.arange(50) < 20)
-    assert count == 8
-    np.testing.assert_allclose(mean, curves[12:20].mean(0), rtol=1e-5, atol=1e-5)
-
-
-def test_the_reference_leaves_out_vessels():
-    curves = np.tile(bolus(15, 8), (50, 1)).astype(np.float32)
-    curves[::2] *= np.float32(0.5)
-    curves[:8] = bolus(14, 70, 1.5)
-    mean, count = reference_curve(curves, (0, 9))
-    assert count == 42
-    np.testing.assert_allclose(mean, curves[8:].mean(0), rtol=1e-5, atol=1e-6)
 
 
 def test_the_reference_leaves_out_a_given_lesion():

@@ -40,6 +40,29 @@ def test_a_good_dsc_scan(dsc):
     }
 
 
+@pytest.mark.parametrize("times", [(0.012, 0.035), (0.01, 0.022, 0.034, 0.05)])
+def test_several_echoes_are_one_series(echoes, times):
+    tree = echoes(*times)
+    series = tree.read()
+    assert series.acquisition == DSC(times, 1.5, 90.0, 3.0)
+    assert series.scan.key == "sub-01_dsc" and series.warnings == ()
+    for number, image in enumerate(series.images, 1):
+        assert image.path.name == f"sub-01_echo-{number}_dsc.nii.gz"
+        np.testing.assert_array_equal(image.data, tree.measured(12) // number + 1)
+    names = [f"echo-{n}_dsc.{end}" for n in range(1, len(times) + 1) for end in ("nii.gz", "json")]
+    assert set(series.sources) == {str(tree.file(name)) for name in [*names, "dsc.json"]}
+    assert set(map(str, series.scan.files())) == set(series.sources)
+
+
+def test_an_echo_inherits_and_overrules(echoes):
+    tree = echoes(0.012, 0.035)
+    tree.meta(EchoTime=0.02, FlipAngle=None)
+    (tree.root / "dsc.json").write_text(json.dumps({"FlipAngle": 30, "EchoTime": 0.07}))
+    assert tree.read().acquisition == DSC((0.012, 0.035), 1.5, 30.0, 3.0)
+    tree.file("echo-1_dsc.json").unlink()
+    assert tree.read().acquisition.echo_time == (0.02, 0.035)
+
+
 def test_a_good_asl_scan(asl):
     series = asl.read()
     acquisition = series.acquisition

@@ -1,6 +1,7 @@
 """Images and tables: what was never measured, does not fit, or lies elsewhere is refused by name."""
 
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -107,13 +108,65 @@ def test_a_truncated_series_is_refused(dsc, refused):
     assert "incomplete" in error.seen
 
 
-def test_echoes_are_not_processed_yet(dsc, refused):
+def test_echoes_of_asl_are_not_processed(asl, refused):
     for number in (1, 2):
-        dsc.put(dsc.measured(12), dsc.file(f"echo-{number}_dsc.nii.gz"))
-    dsc.image.unlink()
-    error = refused(dsc.read)
-    assert (error.code, error.file) == (Code.META, str(dsc.file("echo-1_dsc.nii.gz")))
-    assert "2 echoes" in error.seen and "not processed yet" in error.expected
+        asl.put(asl.measured(6), asl.file(f"echo-{number}_asl.nii.gz"))
+    asl.image.unlink()
+    error = refused(asl.read)
+    assert (error.code, error.file) == (Code.META, str(asl.file("echo-1_asl.nii.gz")))
+    assert "2 echoes" in error.seen and "not processed" in error.expected
+
+
+def shorter(tree, path):
+    tree.put(tree.measured(11), path)
+
+
+def elsewhere(tree, path):
+    tree.put(tree.measured(12), path, affine=tree.affine + np.diag([0, 0, 0.5, 0]))
+
+
+def in_milliseconds(tree, path):
+    tree.put(tree.measured(12), path, step=(2.0, "sec"))
+
+
+def empty_volume(tree, path):
+    values = tree.measured(12)
+    values[..., 6] = 0
+    tree.put(values, path)
+
+
+BAD_ECHOES = {
+    "another length": (shorter, Code.SHAPE, "11"),
+    "another place": (elsewhere, Code.GEOM, "affine"),
+    "another step": (in_milliseconds, Code.META, "2 s between volumes"),
+    "a lost volume": (empty_volume, Code.DATA, "number 6"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ECHOES)
+def test_an_echo_that_does_not_belong_is_refused(echoes, refused, case):
+    change, code, seen = BAD_ECHOES[case]
+    tree = echoes(0.012, 0.035)
+    change(tree, tree.file("echo-2_dsc.nii.gz"))
+    error = refused(tree.read)
+    assert error.code == code and seen in error.seen
+
+
+@pytest.mark.parametrize("times", [(0.035, 0.012), (0.03, 0.03), (0.012, 0.05, 0.035)])
+def test_echo_times_that_do_not_rise_are_refused(echoes, refused, times):
+    tree = echoes(*times)
+    error = refused(tree.read)
+    assert error.code is Code.META and "EchoTime" in error.expected
+
+
+def test_echoes_without_times_of_their_own_or_with_two_repetition_times_are_refused(echoes, refused):
+    tree = echoes(0.012, 0.035)
+    own = tree.file("echo-2_dsc.json")
+    own.write_text(json.dumps({"EchoTime": 0.035, "RepetitionTime": 1.6}))
+    assert "1.5 s, as the first echo has" in refused(tree.read).expected
+    own.unlink()
+    error = refused(tree.read)
+    assert error.code is Code.META and "EchoTime" in error.seen
 
 
 @pytest.mark.parametrize(("types", "code", "seen"), CONTEXTS)

@@ -10,7 +10,6 @@ from benchmarks import example, simulate
 from benchmarks.reference import dsc
 from benchmarks.reference.judge import judged
 from bolus_kernels import device
-from bolus_kernels.concentration import relaxation
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
@@ -19,7 +18,6 @@ Array = NDArray[Any]
 
 TIMES = example.volume_times()
 TR = example.REPETITION_TIME
-NO_SATURATION = float("inf")
 
 
 def maps_of(name: str, curves: Array, protocol: DscProtocol, **parameters: float) -> dict[str, Array]:
@@ -97,9 +95,9 @@ def test_any_number_of_volumes_equals_the_reference(name: str, n_times: int) -> 
 @pytest.mark.parametrize("snr", [None, 100.0, 20.0])
 def test_blood_volume_equals_the_reference(name: str, snr: float | None) -> None:
     curves, protocol = example.dsc(300, 17, snr)
-    found, truth = maps_of(name, curves, protocol), judged(name, curves, protocol, {})
-    for key, values in truth.items():
-        assert np.max(np.abs(found[key] - values)) <= 1e-4 * np.abs(values).mean(), key
+    found, truth = maps_of(name, curves, protocol), judged(name, curves, protocol, shelf()[name].defaults())
+    for key in shelf()[name].maps:
+        assert np.max(np.abs(found[key] - truth[key])) <= 1e-4 * np.abs(truth[key]).mean(), key
     assert worst(found["cbv"], truth["cbv"]) <= 1e-4
 
 
@@ -167,85 +165,19 @@ def test_a_curve_without_a_positive_flow_has_no_solution(name: str) -> None:
     assert all(np.isnan(maps[key][1]) for key in ("cbf", "mtt", "tmax"))
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64])
-@pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (0.37, 25.5)])
-def test_relaxation_equals_the_reference(dtype: Any, slope: float, inter: float) -> None:
-    rng = np.random.default_rng(23)
-    stored = rng.integers(60, 4000, (60, 500)).astype(dtype)
-    rows = rng.permutation(500)[:200].astype(np.int64)
-    values, state = relaxation(stored, rows, slope, inter, (2, 9), 0.031, NO_SATURATION)
-    assert values.shape == (200, 60) and values.dtype == np.float32 and values.flags.f_contiguous
-    assert state.dtype == np.uint8 and not state.any()
-    truth = np.stack(
-        [
-            dsc.relaxation(slope * stored[:, row].astype(np.float64) + inter, slice(2, 9), 0.031)
-            for row in rows
-        ]
+@pytest.mark.parametrize("name", ["csvd", "osvd", "ssvd", "tikhonov"])
+def test_the_residue_function_is_written_on_request_and_changes_no_map(name: str) -> None:
+    curves, protocol = example.dsc(40, 25, 50.0)
+    curves[3] = np.nan
+    usual, asked = maps_of(name, curves, protocol), maps_of(name, curves, protocol._replace(residue=True))
+    residue = asked.pop("residue")
+    assert all(usual[key].tobytes() == asked[key].tobytes() for key in usual)
+    assert residue.dtype == np.float32 and residue.flags.f_contiguous
+    assert np.isnan(residue[3]).all()
+    defaults = shelf()[name].defaults()
+    truth = judged(name, np.delete(curves, 3, 0), protocol._replace(residue=True), defaults)["residue"]
+    assert np.abs(np.delete(residue, 3, 0) - truth).max() <= 2e-6 * truth.max()
+    good = usual["state"] == State.GOOD
+    assert np.allclose(
+        residue[good].max(axis=1) * 6000 * protocol.density_factor, usual["cbf"][good], rtol=1e-6
     )
-    assert np.allclose(values, truth, rtol=2e-6, atol=2e-6 / 0.031)
-
-
-def test_relaxation_keeps_small_changes_of_a_large_signal() -> None:
-    """The ratio before the logarithm: log(S) - log(S0) in float32 would lose them."""
-    stored = np.full((60, 3), 30000, np.int16)
-    stored[20:30] -= np.array([1, 3, 30], np.int16)
-    values, _ = relaxation(stored, np.arange(3), 1.0, 0.0, (0, 10), 0.03, NO_SATURATION)
-    truth = -np.log1p(-np.array([1, 3, 30]) / 30000) / 0.03
-    assert np.allclose(values[:, 25], truth, rtol=0, atol=3e-7 / 0.03)
-
-
-def broken(dtype: Any = np.float32) -> Array:
-    """Twelve good voxels of 40 volumes, (40, 12)."""
-    return np.random.default_rng(24).integers(300, 900, (40, 12)).astype(dtype)
-
-
-def states(stored: Array, slope: float = 1.0, inter: float = 0.0, saturation: float = NO_SATURATION) -> Array:
-    rows = np.arange(stored.shape[1], dtype=np.int64)
-    values, state = relaxation(stored, rows, slope, inter, (1, 8), 0.03, saturation)
-    assert np.array_equal(np.isnan(values).all(axis=1), state != State.GOOD)
-    assert np.isfinite(values[state == State.GOOD]).all()
-    return np.asarray(state)
-
-
-@pytest.mark.parametrize("bad", [0, -5])
-def test_a_sample_that_is_not_positive_is_missing(bad: int) -> None:
-    stored = broken(np.int16)
-    stored[20, 4] = bad
-    assert states(stored).tolist() == [State.MISSING_SAMPLE if i == 4 else 0 for i in range(12)]
-
-
-def test_a_sample_that_scales_to_nothing_is_missing() -> None:
-    stored = broken(np.int16)
-    stored[20, 4] = 100
-    assert states(stored, slope=0.5, inter=-50.0)[4] == State.MISSING_SAMPLE
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("volume", [0, 3, 20, 39])
-def test_a_sample_that_is_not_finite_says_so(bad: float, volume: int) -> None:
-    stored = broken()
-    stored[volume, 7] = bad
-    assert states(stored).tolist() == [State.NOT_FINITE if i == 7 else 0 for i in range(12)]
-
-
-@pytest.mark.parametrize("dtype", [np.int16, np.float64])
-def test_a_constant_series_has_no_signal(dtype: Any) -> None:
-    stored = broken(dtype)
-    stored[:, 0] = 512
-    assert states(stored, slope=0.3, inter=7.0).tolist() == [
-        State.NO_SIGNAL if i == 0 else 0 for i in range(12)
-    ]
-
-
-def test_a_saturated_sample_is_missing() -> None:
-    stored = broken(np.int16)
-    stored[30, 11] = 4095
-    assert states(stored, saturation=4095.0).tolist() == [
-        State.MISSING_SAMPLE if i == 11 else 0 for i in range(12)
-    ]
-    assert not states(stored).any()
-
-
-def test_relaxation_of_no_voxels_is_empty() -> None:
-    values, state = relaxation(broken(), np.empty(0, np.int64), 1.0, 0.0, (1, 8), 0.03, NO_SATURATION)
-    assert values.shape == (0, 40) and state.shape == (0,)

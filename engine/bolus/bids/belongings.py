@@ -14,10 +14,10 @@ from bolus.disk import no_permission, read_text
 from bolus.errors import BolusError, Code
 from bolus_kernels.method import Contrast
 
-MASKS = ("brain", "AIF", "VOF", "lesion", "NAWM")
+MASKS = ("brain", "AIF", "AIFsearch", "VOF", "lesion", "NAWM")
 PROBABILITIES = ("GM", "WM")
 MAPS = ("T1map", "ADC")
-ONLY_DSC = ("label-AIF_mask", "label-VOF_mask", "aif")
+ONLY_DSC = ("label-AIF_mask", "label-AIFsearch_mask", "label-VOF_mask", "aif")
 
 
 @lru_cache(maxsize=256)

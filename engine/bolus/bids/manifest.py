@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bolus.bids.belongings import derived, names
 from bolus.bids.entities import LABEL, bare, parse
-from bolus.bids.tree import unusable
+from bolus.bids.tree import unusable, with_sidecars
 from bolus.disk import read_text
 from bolus.errors import BolusError, Code, nearest
 from bolus.series import Found, Scan
@@ -33,6 +33,7 @@ def from_manifest(
     """Every scan that a tab-separated table lists, in its order; paths are relative to the table's folder.
 
     Empty cells and `n/a` say nothing; where `json` says nothing, a JSON of the image's own name is taken.
+    The echoes of one scan stand in one cell of `path`, and of `json`, with semicolons between them.
     Raises BolusError (E_META, E_PATH, E_PERM, E_CORRUPT) for a table that cannot be used, an unknown label
     or no scan at all; what is wrong with one scan stands in its `problem`.
     """
@@ -100,32 +101,46 @@ def _check_labels(path: Path, kind: str, wanted: Sequence[str], known: set[str])
 
 def _scan(row: Mapping[str, str], path: Path, folder: Path, derivatives: Sequence[Path]) -> Found:
     contrast, subject, session = MODALITIES[row["modality"]], row["subject"], row["session"] or None
-    image = folder / row["path"]
+    images = tuple(folder / cell.strip() for cell in row["path"].split(";"))
     if not all(LABEL.fullmatch(label) for label in (subject, session or "1")):
         seen = f"subject {subject!r}, session {session!r}"
         problem = BolusError(Code.PATH, path, seen, "labels of letters and digits", "Correct the labels.")
-        return unusable(subject, session, contrast, f"sub-{subject}/{row['path']}", (image,), problem)
+        return unusable(subject, session, contrast, f"sub-{subject}/{row['path']}", images, problem)
     entities = {"sub": subject} | ({"ses": session} if session else {})
-    name = parse(image)
-    if name and entities.items() <= name.entities.items() and len(name.entities) > len(entities):
-        entities = dict(name.entities)
+    name = parse(images[0])
+    if name and entities.items() <= name.entities.items():
+        entities = {key: value for key, value in name.entities.items() if key != "echo"}
     m0 = folder / row["m0"] if row["m0"] else None
     scan = Scan(
         subject,
         session,
         contrast,
         "_".join(f"{key}-{value}" for key, value in entities.items()),
-        (image,),
-        sidecars=(folder / row["json"],) if row["json"] else _beside(image),
+        images,
         context=folder / row["aslcontext"] if row["aslcontext"] else None,
         m0=(m0,) if m0 else (),
         m0_sidecars=_beside(m0) if m0 else (),
     )
     try:
+        scan = with_sidecars(scan, _sidecars(row, path, folder, images))
         roots = [Path(os.path.abspath(root)) for root in derivatives]  # noqa: PTH100
         return Found(replace(scan, derivatives=derived(entities, contrast, scan.folder, roots)))
     except BolusError as problem:
         return Found(scan, problem)
+
+
+def _sidecars(
+    row: Mapping[str, str], path: Path, folder: Path, images: Sequence[Path]
+) -> list[tuple[Path, ...]]:
+    """The sidecars of each image: those listed, one for each, else the JSON beside it."""
+    if not row["json"]:
+        return [_beside(image) for image in images]
+    listed: list[tuple[Path, ...]] = [(folder / cell.strip(),) for cell in row["json"].split(";")]
+    if len(listed) != len(images):
+        seen = f"{len(images)} images and {len(listed)} JSON files in one row"
+        mend = "List as many as there are echoes, in their order, with semicolons between them."
+        raise BolusError(Code.META, path, seen, "one JSON file for each echo", mend)
+    return listed
 
 
 def _beside(image: Path) -> tuple[Path, ...]:
@@ -138,6 +153,6 @@ def _once(found: Found, path: Path, count: int, line: int) -> Found:
         return found
     scan = found.scan
     seen = f"{count} rows that would all be written as {scan.key}"
-    mend = "Give them sessions, or BIDS names with a run entity."
+    mend = "Give them sessions, or BIDS names with a run entity; echoes of one scan go into one row, as a.nii;b.nii."
     problem = BolusError(Code.AMBIGUOUS, path, seen, "one row for one scan", mend)
     return unusable(scan.subject, scan.session, scan.contrast, f"{scan.name}/{line}", scan.images, problem)

@@ -62,6 +62,12 @@ def unusable(
     return Found(Scan(harmless(subject), visit, contrast, harmless(where), images), problem)
 
 
+def with_sidecars(scan: Scan, sidecars: Sequence[tuple[Path, ...]]) -> Scan:
+    """The scan with the sidecars of each of its images."""
+    every = tuple(dict.fromkeys(path for paths in sidecars for path in paths))
+    return replace(scan, sidecars=every, echo_sidecars=tuple(sidecars) if len(sidecars) > 1 else ())
+
+
 def _folder(path: Path) -> Path:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would lose the name that the user gave
     if not path.is_dir():
@@ -159,8 +165,8 @@ def _assemble(
     entities = {key: value for key, value in first.entities.items() if key != "echo"}
     try:
         _one_of_each(images)
-        sidecars = [path for name in images for path in inherited(name, root, scan.contrast, ".json")]
-        scan = replace(scan, sidecars=tuple(dict.fromkeys(sidecars)))
+        sidecars = [tuple(inherited(name, root, scan.contrast, ".json")) for name in images]
+        scan = with_sidecars(scan, sidecars)
         if scan.contrast == "asl":
             m0 = calibration(first, root, subject)
             scan = replace(

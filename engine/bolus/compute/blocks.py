@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.series import Curves
+from bolus_kernels.bootstrap import Volume, bootstrap
 from bolus_kernels.device import Device
+from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.method import Method, VoxelMaps
 
 BLOCK = 16384
@@ -31,17 +33,17 @@ def run_method(
 
 def run_bootstrap(
     method: Method,
+    volume: Volume,
     curves: Curves,
-    protocol: Any,
+    protocol: DscProtocol,
     parameters: Mapping[str, Any],
     device: Device,
     replicates: int,
 ) -> VoxelMaps:
     """The standard deviation of each map of a deconvolution over resampled residuals, (n,) each."""
-    from bolus_kernels.bootstrap import bootstrap
 
     def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
-        return bootstrap(method, values, part, parameters, device, replicates, voxels=voxels)
+        return bootstrap(method, volume, values, part, parameters, device, voxels, replicates)
 
     return _over_blocks(work, curves, protocol, device)
 
@@ -73,7 +75,7 @@ def _cuts(curves: Curves, protocol: Any) -> list[tuple[Any, Any]]:
         n = len(curves.voxels)
         return [(slice(begin, min(begin + BLOCK, n)), protocol) for begin in range(0, n, BLOCK)]
     return [
-        (region.rows[begin : begin + BLOCK], protocol._replace(aif=region.concentration))
+        (region.rows[begin : begin + BLOCK], protocol._replace(aif=region.aif.concentration))
         for region in curves.regions
         for begin in range(0, region.rows.size, BLOCK)
     ]

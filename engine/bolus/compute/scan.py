@@ -12,9 +12,11 @@ from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, re
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
 from bolus_kernels.asl import AslProtocol
+from bolus_kernels.bootstrap import Volume
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.method import AIC, RESIDUE, Method
+from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 
 MANY = 0.05
@@ -57,7 +59,10 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                     blood_volume=values["cbv"], typical_volume=_typical(values["cbv"])
                 )
             if method.family == "deconvolution" and recipe["dsc.bootstrap"]:
-                spread = run_bootstrap(method, curves, protocol, parameters, machine, recipe["dsc.bootstrap"])
+                spread = run_bootstrap(
+                    method, volume_by(recipe, machine), curves, protocol, parameters, machine,
+                    recipe["dsc.bootstrap"],
+                )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
     if len(criteria) > 1:
         items.append(choice_map(criteria, curves))
@@ -85,6 +90,17 @@ def methods_for(recipe: Recipe, protocol: DscProtocol | AslProtocol) -> list[Met
     several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
     suits = "multi_delay" if several else "single_delay"
     return [method for method in methods if method.name == suits]
+
+
+def volume_by(recipe: Recipe, device: Device) -> Volume:
+    """The blood volume that the recipe's MTT uses, as a function of curves (n, t) and their protocol."""
+    method = shelf()[recipe["dsc.cbv"]]
+    parameters = recipe.parameters(method)
+
+    def volume(curves: NDArray[Any], protocol: DscProtocol) -> NDArray[Any]:
+        return method.function(curves, protocol, parameters, device)["cbv"]
+
+    return volume
 
 
 def _typical(volume: NDArray[Any]) -> float:

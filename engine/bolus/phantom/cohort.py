@@ -7,6 +7,7 @@ from pathlib import Path
 from bolus.errors import BolusError, Code
 from bolus.phantom.anatomy import subject_of
 from bolus.phantom.design import Design, Labeling
+from bolus.phantom.dsc_truth import ECHO_TIME
 from bolus.phantom.files import write_json, write_table
 from bolus.phantom.session import TRUTH, write_session
 from bolus.phantom.tissue import TISSUES
@@ -47,12 +48,13 @@ def write_cohort(
     seed: int = 1,
     contrasts: tuple[str, ...] = ("dsc", "asl"),
     labeling: Labeling = "PCASL",
+    echo_times: tuple[float, ...] = (ECHO_TIME,),
 ) -> None:
     """Write a BIDS cohort with known truth into an empty or new folder; the arguments are those of Design.
 
     Raises BolusError: E_RECIPE for an impossible design, E_PATH for a folder that is in use; OSError.
     """
-    design = Design(subjects, sessions, shape, volumes, snr, seed, contrasts, labeling)
+    design = Design(subjects, sessions, shape, volumes, snr, seed, contrasts, labeling, echo_times)
     write_frame(folder, design)
     for subject in range(1, subjects + 1):
         for session in range(1, sessions + 1):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from bolus.errors import BolusError, Code
+from bolus.phantom.dsc_truth import ECHO_TIME
 
 Labeling = Literal["PCASL", "PASL"]
 FEWEST_VOLUMES, SMALLEST_MATRIX = 24, 12
+LONGEST_ECHO = 0.2
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Design:
     """A cohort, wholly determined: the same design gives the same voxels and tables.
 
     shape : voxels of the DSC grid (x, y, z). volumes : of the DSC series. snr : of a DSC volume in grey
-    matter (None or infinity: no noise); an ASL volume has half as much again. Raises BolusError: E_RECIPE.
+    matter (None or infinity: no noise); an ASL volume has half as much again. echo_times : s, of
+    the DSC series; several make a file each. Raises BolusError: E_RECIPE.
     """
 
     subjects: int
@@ -28,6 +32,7 @@ class Design:
     seed: int = 1
     contrasts: tuple[str, ...] = ("dsc", "asl")
     labeling: Labeling = "PCASL"
+    echo_times: tuple[float, ...] = (ECHO_TIME,)
 
     def __post_init__(self) -> None:
         _expect("subjects", self.subjects, self.subjects >= 1, "at least 1")
@@ -40,6 +45,9 @@ class Design:
         _expect("seed", self.seed, self.seed >= 0, "0 or more")
         known = bool(self.contrasts) and set(self.contrasts) <= {"dsc", "asl"}
         _expect("contrasts", self.contrasts, known, "dsc, asl or both")
+        times = (0.0, *self.echo_times, LONGEST_ECHO)
+        rising = len(times) > 2 and all(before < after for before, after in pairwise(times))
+        _expect("echo_times", self.echo_times, rising, f"times that rise, below {LONGEST_ECHO} s")
         _expect("labeling", self.labeling, self.labeling in ("PCASL", "PASL"), "PCASL or PASL")
 
     @property

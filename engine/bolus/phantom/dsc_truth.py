@@ -64,19 +64,27 @@ def residue(time: NDArray[Any], mtt: float, shape: float) -> NDArray[np.float64]
 def relaxation(
     volumes: int, arrival: float, tissues: Sequence[Tissue], counts: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Delta R2* of every tissue class at every volume, leakage included: (classes, volumes) 1/s.
+    """Delta R2* of every tissue class at every volume as one echo sees it: (classes, volumes) 1/s, leakage included.
 
     counts : (classes,) voxels of each, for the mean curve of non-enhancing brain. Where k2 > 0 contrast
     agent that leaks shortens T1: minus k2 times the integral of that mean curve.
     Boxerman et al., Am J Neuroradiol 2006;27:859, equation 2.
     """
+    blood, t1 = blood_and_t1(volumes, arrival, tissues, counts)
+    return blood - t1
+
+
+def blood_and_t1(
+    volumes: int, arrival: float, tissues: Sequence[Tissue], counts: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The two parts of `relaxation`: what blood adds to R2*, and what T1 seems to take off it in one echo."""
     time = STEP * np.arange((volumes - 1) * STEPS_PER_VOLUME + 1)
     fine = np.stack([_pure(time, arrival, tissue) for tissue in tissues])
     reference = [LABEL[name] for name in NON_ENHANCING]
     mean = counts[reference] @ fine[reference] / max(float(counts[reference].sum()), 1.0)
     integral = STEP * (np.cumsum(mean) - 0.5 * (mean + mean[0]))
     k2 = np.array([tissue.k2 for tissue in tissues])
-    return np.asarray((fine - k2[:, None] * integral)[:, ::STEPS_PER_VOLUME])
+    return fine[:, ::STEPS_PER_VOLUME], k2[:, None] * integral[::STEPS_PER_VOLUME]
 
 
 def _pure(time: NDArray[Any], arrival: float, tissue: Tissue) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from bolus.phantom.truth import write_asl_truth, write_dsc_truth
 TRUTH = Path("derivatives", "phantom")
 # A segmented 3D readout of ASL has this much more signal in a volume than the echo-planar one of DSC.
 ASL_GAIN = 1.5
+T2_STAR = 0.05
+"""s, of every tissue alike, from one echo to the next."""
 
 
 def write_session(folder: Path, design: Design, subject: int, session: int) -> None:
@@ -43,6 +46,8 @@ def write_session(folder: Path, design: Design, subject: int, session: int) -> N
             _write_dsc(folder / below / prefix, head, design, arrival, random)
             time = dsc_truth.REPETITION_TIME * np.arange(design.volumes)
             aif = dsc_truth.arterial_input(time, arrival)
+            if len(design.echo_times) > 1:  # what several echoes show is free of T1
+                head = replace(head, tissues=tuple(replace(tissue, k2=0.0) for tissue in head.tissues))
             write_dsc_truth(folder / TRUTH / below / prefix, head, time, aif)
         else:
             head = head_of(asl_shape(design.shape), person)
@@ -57,12 +62,17 @@ def asl_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 def _write_dsc(prefix: Path, head: Head, design: Design, arrival: float, random: np.random.Generator) -> None:
     counts = np.bincount(head.labels.ravel(), minlength=len(head.tissues))
-    curves = dsc_truth.relaxation(design.volumes, arrival, head.tissues, counts)
+    blood, t1 = dsc_truth.blood_and_t1(design.volumes, arrival, head.tissues, counts)
     baseline = np.array([tissue.s0 for tissue in head.tissues])
-    signal = baseline[:, None] * np.exp(-dsc_truth.ECHO_TIME * curves)
-    stored, slope = acquire(head.labels, signal, design.noise, random)
-    nifti.save(beside(prefix, "dsc.nii.gz"), stored, head.grid, tr=dsc_truth.REPETITION_TIME, slope=slope)
-    write_json(beside(prefix, "dsc.json"), dsc_sidecar())
+    for number, echo_time in enumerate(design.echo_times, 1):
+        decayed = baseline * np.exp((dsc_truth.ECHO_TIME - echo_time) / T2_STAR)
+        # T1 lifts all echoes alike, by as much as one at the usual echo time would show.
+        signal = decayed[:, None] * np.exp(dsc_truth.ECHO_TIME * t1 - echo_time * blood)
+        stored, slope = acquire(head.labels, signal, design.noise, random)
+        ending = "dsc" if len(design.echo_times) == 1 else f"echo-{number}_dsc"
+        image = beside(prefix, f"{ending}.nii.gz")
+        nifti.save(image, stored, head.grid, tr=dsc_truth.REPETITION_TIME, slope=slope)
+        write_json(beside(prefix, f"{ending}.json"), dsc_sidecar(echo_time))
 
 
 def _write_asl(folder: Path, below: Path, head: Head, design: Design, random: np.random.Generator) -> None:

@@ -18,12 +18,12 @@ SCANNER: Sidecar = {
 }
 
 
-def dsc_sidecar() -> Sidecar:
-    """The sidecar of a DSC series."""
+def dsc_sidecar(echo_time: float) -> Sidecar:
+    """The sidecar of one echo (s) of a DSC series."""
     return {
         **SCANNER,
         "MRAcquisitionType": "2D",
-        "EchoTime": dsc_truth.ECHO_TIME,
+        "EchoTime": echo_time,
         "RepetitionTime": dsc_truth.REPETITION_TIME,
         "FlipAngle": dsc_truth.FLIP_ANGLE,
         "ContrastBolusIngredient": "GADOLINIUM",

@@ -47,6 +47,9 @@ def write_dsc_truth(prefix: Path, head: Head, time: NDArray[Any], aif: NDArray[A
     _write_images(prefix, "dsc", head, DSC_MAPS)
     artery = head.labels == LABEL["artery"]
     _write_mask(prefix, "label-AIF_desc-dsc_mask", artery, head, "Voxels whose curve is the arterial input")
+    vein = head.labels == LABEL["vein"]
+    if vein.any():  # the sinus lies outside a few slices
+        _write_mask(prefix, "label-VOF_desc-dsc_mask", vein, head, "Voxels of the venous sinus: blood only")
     rows = [(f"{at:.3f}", f"{value:.9g}") for at, value in zip(time, aif, strict=True)]
     write_table(beside(prefix, "desc-dsc_aif.tsv"), ("time", "delta_r2star"), rows)
     columns = {

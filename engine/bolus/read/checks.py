@@ -37,6 +37,19 @@ def check_series(image: Volume) -> list[str]:
     return doubts + _saturation(image) + header_doubts(image)
 
 
+def check_echoes(images: Sequence[Volume]) -> list[str]:
+    """What is doubtful about the echoes of one series; raises E_SHAPE or E_GEOM if they are not of one acquisition."""
+    first, *others = images
+    doubts = []
+    for image in others:
+        if image.data.shape != first.data.shape:
+            expected = f"{first.data.shape}, as {first.path.name} has"
+            mend = "Give all echoes of one acquisition, each with every volume."
+            raise BolusError(Code.SHAPE, image.path, f"an echo of {image.data.shape}", expected, mend)
+        doubts += check_same_grid(image, first)
+    return doubts
+
+
 def check_mask(name: str, mask: Volume) -> None:
     """Raises E_DATA for a mask (x, y, z) that is empty, not finite, or (but for lesions) has several values."""
     values = np.unique(mask.data)

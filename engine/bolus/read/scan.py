@@ -11,7 +11,14 @@ import numpy as np
 from bolus import nifti
 from bolus.errors import BolusError, Code
 from bolus.read.asl import asl_fields
-from bolus.read.checks import check_map, check_mask, check_same_grid, check_series, header_doubts
+from bolus.read.checks import (
+    check_echoes,
+    check_map,
+    check_mask,
+    check_same_grid,
+    check_series,
+    header_doubts,
+)
 from bolus.read.dsc import dsc_fields
 from bolus.read.sidecar import Sidecar
 from bolus.read.sidecar import load as load_sidecar
@@ -28,36 +35,48 @@ def read(scan: Scan) -> Series:
     Images are (x, y, z, t); given masks and maps (x, y, z) lie on their grid; times in s.
     Raises BolusError; which code says what is wrong is in the contract.
     """
+    if scan.contrast == "asl":
+        _check_one_echo(scan)
     sources: dict[str, str] = {}
-    if len(scan.images) > 1:
-        seen = f"{len(scan.images)} echoes: {', '.join(path.name for path in scan.images)}"
-        mend = "Leave one echo in the folder, the one with the echo time nearest to 30 ms."
-        expected = "one echo; multi-echo series are not processed yet"
-        raise BolusError(Code.META, scan.images[0], seen, expected, mend)
-    sidecar, hashes = load_sidecar(scan.sidecars, scan.images[0])
-    sources |= hashes
-    image = _series(scan, sources)
+    sidecars = []
+    for path, own in zip(scan.images, scan.echo_sidecars or (scan.sidecars,), strict=True):
+        sidecar, hashes = load_sidecar(own, path)
+        sidecars.append(sidecar)
+        sources |= hashes
+    images = tuple(_series(path, scan, sources) for path in scan.images)
     if scan.contrast == "dsc":
-        acquisition, warnings = dsc_fields(sidecar, image)
-        _check_dsc_volumes(image)
-        series = Series(scan, (image,), acquisition, {}, None, sources)
+        for image in images:
+            _check_dsc_volumes(image)
+        warnings = check_echoes(images)
+        acquisition, doubts = dsc_fields(sidecars, images)
+        warnings += doubts
+        series = Series(scan, images, acquisition, {}, None, sources)
     else:
-        series, warnings = _asl(scan, sidecar, image, sources)
-    warnings += check_series(image)
+        series, warnings = _asl(scan, sidecars[0], images[0], sources)
+    for image in images:
+        warnings += check_series(image)
     given = {}
     for name, path in scan.derivatives.items():
         if name != "aif":
-            given[name], doubts = _given(name, path, image, sources)
+            given[name], doubts = _given(name, path, images[0], sources)
             warnings += doubts
     aif = None
     if table := scan.derivatives.get("aif"):
         aif, sources[str(table)] = read_aif(table)
-    log.info("read %s: %s %s, %d warnings", scan.key, image.data.shape, image.data.dtype, len(warnings))
+    first = images[0].data
+    log.info("read %s: %s %s, %d warnings", scan.key, first.shape, first.dtype, len(warnings))
     return replace(series, given=given, aif=aif, warnings=tuple(warnings))
 
 
-def _series(scan: Scan, sources: dict[str, str]) -> Volume:
-    path = scan.images[0]
+def _check_one_echo(scan: Scan) -> None:
+    if len(scan.images) > 1:
+        seen = f"{len(scan.images)} echoes: {', '.join(path.name for path in scan.images)}"
+        mend = "Leave one echo in the folder, the one of the shortest echo time."
+        expected = "one echo; multi-echo ASL is not processed"
+        raise BolusError(Code.META, scan.images[0], seen, expected, mend)
+
+
+def _series(path: Path, scan: Scan, sources: dict[str, str]) -> Volume:
     image, sources[str(path)] = nifti.load(path)
     if image.data.ndim == 3 and scan.contrast == "dsc":
         mend = "Give the whole series in one file, not one of its volumes."

@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numba import cuda, float32
+from numpy.typing import NDArray
 
+from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.device import Device
 from bolus_kernels.posterior import (
     BLOCKS,
     FINE,
@@ -23,8 +27,6 @@ from bolus_kernels.posterior import (
     voxel_posterior,
 )
 
-THREADS = 128
-
 
 @cache
 def kernel(delays: int) -> Callable[..., None]:
@@ -32,7 +34,7 @@ def kernel(delays: int) -> Callable[..., None]:
     groups, responses = delays // 4, 4 * FINE
 
     def multi_delay(
-        curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, time: Any, duration: Any, pairs: Any, scalars: Any,
+        curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, time: Any, duration: Any, pairs: Any, scalars: Any,
         pulsed: int, tissue_relaxation: int, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -61,19 +63,17 @@ def kernel(delays: int) -> Callable[..., None]:
     return multi_delay
 
 
-@cache
-def compiled(delays: int) -> Any:
-    """The same, ready to launch as `compiled(delays)[blocks, THREADS](...)`; compiled at its first launch."""
-    return cuda.jit(kernel(delays))
-
-
-def launch(eaten: Sequence[Any], labels: Labels, maps: Sequence[Any]) -> None:
-    """Run over all voxels; every array lives on the device.
-
-    eaten : curves (t, n), column (t,), t1_tissue (n,), slice_delay (n,), then time, duration, pairs (m,) and
-    scalars (9,) as `kernel` reads them. maps : cbf, att, sd_cbf, sd_att (n,) float32 and state (n,) uint8,
-    filled in place.
-    """
-    blocks = -(-eaten[0].shape[1] // THREADS)
-    flags = (int(labels.pulsed), int(labels.tissue_relaxation))
-    compiled(labels.time.size)[blocks, THREADS](*eaten, *flags, *maps)
+def launch(
+    curves: NDArray[Any],
+    voxelwise: Sequence[NDArray[Any]],
+    column: NDArray[np.int64],
+    labels: Labels,
+    prior: Prior,
+    maps: Sequence[NDArray[Any]],
+    device: Device,
+) -> None:
+    """Fill cbf, att, sd_cbf, sd_att and state, (n,) each; curves : (n, t), voxelwise : t1_tissue, slice_delay (n,)."""
+    scalars = np.array([labels.rate_blood, labels.partition, labels.gain, *prior], np.float32)
+    flags = int(labels.pulsed), int(labels.tissue_relaxation)
+    shared = (column, labels.time, labels.duration, labels.pairs, scalars, *flags)
+    over_voxels(kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)

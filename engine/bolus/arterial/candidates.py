@@ -1,0 +1,97 @@
+"""Which voxels could be arterial at all: high, smooth curves of a fair area, their peaks not lost in noise."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus.arterial.quality import first_pass, refusal
+
+Array = NDArray[Any]
+
+SHARE = {"height": 0.03, "area": 0.05}
+FEWEST, FEWEST_LOOKED_AT, LEAST_AREA = 15, 30, 0.3
+ROUGHEST = 2.0
+"""Squared second differences over squared values: 6 for white noise, about 1 for a peak two volumes wide."""
+CLEAR_OF_NOISE, SPARE = 6.0, 3
+NORMAL_DIFFERENCE = 1.4826 / np.sqrt(2)
+"""From the median size of a difference between neighbours in time to a standard deviation of normal noise."""
+CLIPPED_SAMPLES, LEAD = 2, 2
+BLOCK = 4096
+
+
+class Features(NamedTuple):
+    """One number a voxel, each (n,): area and height of the smoothed curve (1/s), whether it is a smooth bolus."""
+
+    area: Array
+    height: Array
+    bolus: Array
+
+
+def features(curves: Array) -> Features:
+    """Area, height and smoothness of every curve (n, t), 1/s; a curve with a NaN is no bolus."""
+    series = curves.T
+    found = Features(*(np.empty(len(curves), kind) for kind in (np.float32, np.float32, np.bool_)))
+    for begin in range(0, len(curves), BLOCK):
+        cut = slice(begin, begin + BLOCK)
+        block = series[:, cut]
+        sides, middle = block[:-2] + block[2:], block[1:-1] + block[1:-1]
+        found.area[cut] = area = block.sum(0)
+        found.height[cut] = (sides + middle).max(0) / 4
+        sides -= middle  # now the second difference
+        rough, power = np.einsum("tn,tn->n", sides, sides), np.einsum("tn,tn->n", block, block)
+        found.bolus[cut] = np.isfinite(area) & (area > 0) & (rough <= ROUGHEST * power)
+    return found
+
+
+def candidates(curves: Array, file: str, allowed: Array | None = None) -> NDArray[np.int64]:
+    """The voxels that are worth clustering, the highest first; raises BolusError E_AIF when too few have a bolus.
+
+    curves : (n, t) 1/s. allowed : (n,) bool, where to look.
+    """
+    found = foremost(curves, "height", allowed)
+    if found.size < FEWEST:
+        where = "" if allowed is None else " where the search allows"
+        raise refusal(file, f"{found.size} voxels with a bolus clear of noise{where}", f"at least {FEWEST}")
+    return found
+
+
+def foremost(curves: Array, by: Literal["height", "area"], allowed: Array | None = None) -> NDArray[np.int64]:
+    """The smooth curves (n, t) clear of noise among the highest 3 % or the 5 % of largest area, in that order.
+
+    Heights are taken after smoothing (1, 2, 1), because the highest single samples are those that noise has raised.
+    """
+    known = features(curves)
+    usable = np.flatnonzero(known.bolus if allowed is None else known.bolus & allowed)
+    searched = len(curves) if allowed is None else int(np.count_nonzero(allowed))
+    count = max(FEWEST_LOOKED_AT, int(SHARE[by] * searched))
+    first = usable[np.argsort(-getattr(known, by)[usable], kind="stable")[: SPARE * count]]
+    first = first[_clear(curves[first], known.height[first])][:count]
+    # A curve of hardly any area has any first moment, also the lowest one.
+    area = known.area[first]
+    return np.asarray(first[area >= LEAST_AREA * np.median(area)] if first.size else first)
+
+
+def _clear(curves: Array, height: Array) -> NDArray[np.bool_]:
+    """Which curves (n, t) rise clear of their own noise, told from neighbours in time as most of them are quiet."""
+    noise = NORMAL_DIFFERENCE * np.median(np.abs(np.diff(curves, axis=1)), axis=1)
+    return np.asarray(height >= CLEAR_OF_NOISE * noise)
+
+
+def clipped(curves: Array, ceiling: Array) -> NDArray[np.bool_]:
+    """Which curves (n, t), 1/s, reach their ceiling (n,) at two samples and more: flat tops of lost signal."""
+    return np.asarray((curves >= ceiling[:, None]).sum(1) >= CLIPPED_SAMPLES)
+
+
+def smoothed(curves: Array) -> NDArray[np.float64]:
+    """Curves (n, t) after a running (1, 2, 1)/4 in time; the ends repeat."""
+    padded = np.pad(np.asarray(curves, np.float64), ((0, 0), (1, 1)), mode="edge")
+    return np.asarray((padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4)
+
+
+def passage(curves: Array) -> slice:
+    """The volumes in which the bolus passes candidates (n, t): later, tails are noise and recirculation."""
+    run = first_pass(np.asarray(curves, np.float64).mean(0), 0.1)
+    return slice(max(0, run.start - LEAD), run.stop)

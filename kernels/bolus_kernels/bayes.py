@@ -1,0 +1,187 @@
+"""Deconvolution of DSC curves by the exact posterior of a parametric residue function, with its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels import bank
+from bolus_kernels.amplitude import strong, table
+from bolus_kernels.device import Device
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.jit import finite_part, kernel
+from bolus_kernels.method import METHODS, RESIDUE, VoxelMaps, empty_maps, method, refuse_infinite
+from bolus_kernels.residue import UNKNOWNS, Flow, Room, lattice, room, voxel_posterior
+from bolus_kernels.state import State
+from bolus_kernels.tiles import TILE, gather, time_major
+
+MAPS = {"cbf": "ml/100g/min", "mtt": "s", "cbv": "ml/100g", "tmax": "s", "cth": "s"}
+LEAST_NOISE = np.float32(1e-10)
+"""Variance, of the curve's largest value squared: rounding, below which nothing can be told."""
+MOST_UNIT = np.float32(1e12)
+ZERO, ONE = np.float32(0), np.float32(1)
+NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
+
+
+@method(
+    "bayes",
+    contrast="dsc",
+    family="deconvolution",
+    maps=MAPS | {f"sd_{name}": unit for name, unit in MAPS.items()},
+    parameters={
+        "mtt_prior": (4.5, "s", 0.5, 24.0),
+        "mtt_spread": (0.6, "1", 0.1, 3.0),
+        "mtt_least": (0.5, "s", 0.1, 2.0),
+        "mtt_most": (24.0, "s", 6.0, 60.0),
+        "delay_prior": (1.0, "s", -5.0, 10.0),
+        "delay_spread": (2.5, "s", 0.1, 20.0),
+        "delay_least": (-3.0, "s", -8.0, 0.0),
+        "delay_most": (8.0, "s", 1.0, 16.0),
+        "cbf_spread": (0.8, "1", 0.3, 3.0),
+        "floor": (0.02, "1", 0.005, 0.5),
+    },
+    choices={"leakage": ("none", "project")},
+    cuda=True,
+    paper="Mouridsen et al., Neuroimage 33:570 (2006)",
+    equation="p(MTT, shape, delay | C), flow integrated out: C = b + (rho/kappa) CBF (C_a * R)(t - delay) + noise",
+)
+def bayes(
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, Any], device: Device
+) -> VoxelMaps:
+    """Flow, transit time, volume, delay and transit-time heterogeneity, each with its posterior standard deviation.
+
+    curves : (n, t) float32, 1/s. Gives cbf = exp E ln CBF, mtt = exp E ln MTT, cbv = E CBF MTT, tmax = E delay,
+    cth = E SD of the transit times, and the SDs of each, all (n,) float32, and state : (n,) uint8; on request the
+    residue at these means of the most probable shape. R has eight shapes; priors: ln MTT N(ln mtt_prior,
+    mtt_spread), delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior.
+    floor : noise SD that the model itself has, as a share of the peak. leakage = project : the integral of the
+    reference is not told from tissue either. SDs hold for the arterial input as given, which must contain its
+    recirculation. MTT is not CBV/CBF exactly: each is its own mean. Raises ValueError for an unusable arterial
+    input and for a typical volume that is not known. Source: the likelihood of Mouridsen 2006, eq. 6-9, summed
+    over a bank instead of searched.
+    """
+    if not protocol.typical_volume > 0:
+        raise ValueError("the typical blood volume of the brain must be known: the prior of the flow is told from it")
+    given = parameters
+    project = given["leakage"] == "project"
+    made = bank.bank(
+        protocol.aif, protocol.repetition_time, protocol.density_factor, protocol.reference if project else None,
+        (given["mtt_least"], given["mtt_most"]), (given["delay_least"], given["delay_most"]),
+    )  # fmt: skip
+    mtt, delay = (given["mtt_prior"], given["mtt_spread"]), (given["delay_prior"], given["delay_spread"])
+    coarse = lattice(made.coarse, mtt, delay, given["delay_most"])
+    fine = lattice(made.fine, mtt, delay, given["delay_most"])
+    moments, least_q = table(given["cbf_spread"])
+    flow = Flow(
+        np.float32(given["cbf_spread"] ** -2.0), moments, np.float32(least_q), np.float32(strong(given["cbf_spread"]))
+    )
+    typical = 60.0 * protocol.typical_volume / given["mtt_prior"]
+    maps = empty_maps(METHODS["bayes"], curves.shape[0])
+    found, shape = np.full((10, curves.shape[0]), np.nan, np.float32), np.zeros(curves.shape[0], np.uint8)
+    told = (
+        protocol.baseline, np.float32(given["floor"]), np.float32(1 / typical), made.components, made.nuisance,
+        coarse, fine, flow,
+    )  # fmt: skip
+    if device.kind == "cuda":
+        from bolus_kernels.cuda.bayes import posterior
+
+        posterior(curves, *told, found, shape, maps["state"], device)
+    else:
+        _bayes(time_major(curves), *told, room(), found, shape, maps["state"])
+    flow_mean, volume, maps["tmax"], mtt_mean, maps["cth"] = found[:5]
+    flow_sd, volume_sd, maps["sd_tmax"], mtt_sd, maps["sd_cth"] = found[5:]
+    maps["cbf"], maps["mtt"] = np.float32(typical) * np.exp(flow_mean), np.exp(mtt_mean)
+    maps["sd_cbf"], maps["sd_mtt"] = maps["cbf"] * flow_sd, maps["mtt"] * mtt_sd
+    maps["cbv"], maps["sd_cbv"] = np.float32(typical / 60) * volume, np.float32(typical / 60) * volume_sd
+    maps = refuse_infinite(maps)
+    if protocol.residue:
+        maps[RESIDUE] = _residues(maps, shape, protocol, curves.shape[1])
+    return maps
+
+
+def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times: int) -> NDArray[np.float32]:
+    """R of the most probable shape at the posterior means, times the flow, 1/s; delay 0 first, negative ones last."""
+    index = np.arange(2 * times)
+    time = protocol.repetition_time * np.where(index < times, index, index - 2 * times)
+    height = maps["cbf"] / np.float32(6000 * protocol.density_factor)
+    found = np.full((height.size, time.size), np.nan, np.float32)
+    for kind in np.unique(shape):
+        rows = (shape == kind) & (maps["state"] == State.GOOD)
+        u = (time - maps["tmax"][rows, None]) / maps["mtt"][rows, None]
+        found[rows] = height[rows, None] * bank.residue(int(kind), u)
+    return found
+
+
+@kernel
+def _bayes(
+    curves: Any, baseline: Any, floor: Any, per_typical: Any, components: Any, nuisance: Any, coarse: Any, fine: Any,
+    flow: Any, room: Any, found: Any, shape: Any, state: Any,
+) -> None:  # fmt: skip
+    times, n = curves.shape
+    tile, finite = np.empty((times, TILE), np.float32), np.empty(TILE, np.bool_)
+    told, sums = np.empty((components.shape[0], TILE), np.float32), np.empty((4, TILE), np.float32)
+    voxel, result = np.empty(components.shape[0], np.float32), np.empty(10, np.float32)
+    freedom = np.float32(max(1, times - UNKNOWNS))
+    for begin in range(0, n, TILE):
+        width = min(TILE, n - begin)
+        gather(curves, begin, width, tile, finite)
+        reduce_tile(tile, baseline, components, nuisance, told, sums)
+        for place in range(width):
+            v = begin + place
+            scale, peak, square = sums[0, place], sums[1, place], sums[2, place]
+            if not finite[place]:
+                state[v] = NOT_FINITE
+                continue
+            state[v] = NO_SOLUTION
+            if scale > ZERO:
+                voxel[:] = told[:, place]
+                noise = (floor * peak) ** 2 + LEAST_NOISE
+                unit = min(max(scale * per_typical, ONE / MOST_UNIT), MOST_UNIT)
+                likely = voxel_posterior(voxel, square, noise, freedom, unit, flow, coarse, fine, room, result)
+                if likely >= 0:
+                    state[v], shape[v] = 0, likely
+                    found[:, v] = result
+
+
+@finite_part
+def reduce_tile(tile: Any, baseline: Any, components: Any, nuisance: Any, told: Any, sums: Any) -> None:
+    """Curves -> components; sums : scale (the largest distance from the mean), peak and squared norm in its units."""
+    times = np.float32(tile.shape[0])
+    mean, before = np.zeros(TILE, np.float32), np.zeros(TILE, np.float32)
+    sums[:], told[:] = ZERO, ZERO
+    scale, peak, square, share = sums[0], sums[1], sums[2], sums[3]
+    for t in range(tile.shape[0]):
+        for v in range(TILE):
+            mean[v] += tile[t, v] / times
+    for t in range(tile.shape[0]):
+        for v in range(TILE):
+            tile[t, v] -= mean[v]
+            peak[v] = max(peak[v], tile[t, v])
+            scale[v] = max(scale[v], abs(tile[t, v]))
+    for t in range(baseline[0], baseline[1]):
+        for v in range(TILE):
+            before[v] += tile[t, v] / np.float32(baseline[1] - baseline[0])
+    for v in range(TILE):
+        share[v] = ONE / max(scale[v], np.float32(1e-30))
+        peak[v] = (peak[v] - before[v]) * share[v]
+    for t in range(tile.shape[0]):
+        for v in range(TILE):
+            tile[t, v] *= share[v]
+    for k in range(nuisance.shape[0]):
+        share[:] = ZERO
+        for t in range(tile.shape[0]):
+            for v in range(TILE):
+                share[v] += nuisance[k, t] * tile[t, v]
+        for t in range(tile.shape[0]):
+            for v in range(TILE):
+                tile[t, v] -= nuisance[k, t] * share[v]
+    for t in range(tile.shape[0]):
+        for v in range(TILE):
+            square[v] += tile[t, v] * tile[t, v]
+    for k in range(components.shape[0]):
+        for t in range(tile.shape[0]):
+            for v in range(TILE):
+                told[k, v] += components[k, t] * tile[t, v]

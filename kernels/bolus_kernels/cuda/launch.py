@@ -1,0 +1,68 @@
+"""One launcher for every GPU kernel: move arrays, cut voxels to the free memory, run one thread a voxel, bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+from numpy.typing import NDArray
+
+from bolus_kernels.device import Device, empty_on_device, free_memory, from_device, on_device
+
+THREADS = 128
+MOST_VOXELS = 1 << 18
+"""Voxels of one launch: they fill the largest GPU there is, and more would only take memory."""
+SHARE = 0.5
+"""Of the free memory; the rest is for another process on the same GPU, and for the allocator's rounding."""
+
+
+class Scratch(NamedTuple):
+    """Memory that every voxel works in, not cleared: an array (*shape, n) on the device."""
+
+    shape: tuple[int, ...]
+    dtype: Any = np.float32
+
+
+def over_voxels(
+    body: Callable[..., None],
+    voxelwise: Sequence[NDArray[Any]],
+    shared: Sequence[Any],
+    maps: Sequence[NDArray[Any]],
+    device: Device,
+    scratch: Sequence[Scratch] = (),
+) -> None:
+    """Fill maps by `body(*voxelwise, *shared, *scratch, *maps)`, whose thread `cuda.grid(1)` is a voxel.
+
+    voxelwise : curves and what else has a row per voxel, (n, m) or (n,), on the device (m, n) or (n,): neighbours
+    touch neighbours. shared : tables that all voxels read, and numbers. maps : likewise (n, m) or (n,), given to the
+    body as they stand.
+    """
+    eaten, filled = [array.T for array in voxelwise], [array.T for array in maps]
+    there = [on_device(one) if isinstance(one, np.ndarray) else one for one in shared]
+    step = _voxels_at_once([*eaten, *filled], scratch, device)
+    for begin in range(0, len(voxelwise[0]), step):
+        cut = np.s_[..., begin : begin + step]
+        given = [on_device(np.ascontiguousarray(array[cut])) for array in eaten]
+        made = [on_device(np.ascontiguousarray(array[cut])) for array in filled]
+        width = given[0].shape[-1]
+        room = [empty_on_device((*one.shape, width), one.dtype) for one in scratch]
+        compiled(body)[-(-width // THREADS), THREADS](*given, *there, *room, *made)
+        for host, result in zip(filled, made, strict=True):
+            host[cut] = from_device(result)
+
+
+@cache
+def compiled(body: Callable[..., None]) -> Any:
+    """The kernel of a body, ready to launch as `compiled(body)[blocks, threads](...)`; compiled at its first launch."""
+    return cuda.jit(body)
+
+
+def _voxels_at_once(arrays: Sequence[NDArray[Any]], scratch: Sequence[Scratch], device: Device) -> int:
+    """How many voxels of these arrays, with their scratch, fit into the memory that is free."""
+    shapes = [(array.shape[:-1], array.dtype) for array in arrays] + [tuple(one) for one in scratch]
+    each: int = sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes)
+    return max(1, min(MOST_VOXELS, int(SHARE * free_memory(device)) // each))

@@ -1,0 +1,261 @@
+"""Blood volume of the first pass alone: a gamma variate for the tissue and one for the arterial input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import lgamma
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.device import Device
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.jit import kernel, part
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
+from bolus_kernels.state import State
+from bolus_kernels.tiles import FINITE, time_major
+
+ALPHA, BETA = (0.5, 10.0), (0.2, 20.0)
+"""Within these the shape (1) and the time scale (s) are looked for."""
+ALPHAS, BETAS = np.geomspace(*ALPHA, 10), np.geomspace(*BETA, 16)
+STARTS, STEPS = 4, 100
+"""Between how many pairs of samples the onset is refined, and the most steps of a refinement."""
+ENOUGH = 1e-13
+"""A refinement ends when a step promises less than this share of the curve's sum of squares."""
+UNKNOWNS = 4
+"""Fewer samples after t0 do not determine the fit."""
+NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
+SHORTEST = 1e-9
+NEAR, NEARER = 1e-3, 0.9
+"""How near the next sample (volumes) the onset passes it, and how much of the way there one step may go."""
+
+
+@method(
+    "gamma_variate",
+    contrast="dsc",
+    family="volume",
+    maps={"cbv": "ml/100g"},
+    parameters={"cutoff": (0.5, "1", 0.1, 0.9)},
+    cuda=True,
+    paper="Thompson et al., Circ Res 14:502 (1964)",
+    equation="CBV = 100 (kappa/rho) A_c/A_a, A the area of c(t) = A' (t - t0)^alpha e^(-(t - t0)/beta)",
+)
+def gamma_variate(
+    curves: NDArray[Any], protocol: DscProtocol, parameters: Mapping[str, Any], device: Device
+) -> VoxelMaps:
+    """Blood volume from the first pass, as a gamma variate continues it without recirculation.
+
+    curves : (n, t) float32, 1/s. Gives cbv : (n,) float32, ml/100g, and state : (n,) uint8, NO_SOLUTION where no
+    gamma variate of positive area fits, or fewer than 4 samples lie on it. Least squares over the samples up to the
+    last one of the unbroken run after the peak that is at least cutoff times the peak (parameter), best over alpha,
+    beta and t0 up to the peak; the arterial input in the same way. Raises ValueError for an arterial input without
+    a first pass.
+    Source: Thompson 1964; variable projection after Kaufman, BIT 15:49 (1975).
+    """
+    search, cutoff = _search(len(protocol.aif), protocol.repetition_time), parameters["cutoff"]
+    arterial, state = np.full(1, np.nan), np.zeros(1, np.uint8)
+    _areas(time_major(protocol.aif[None]), protocol.repetition_time, cutoff, *search, arterial, state)
+    if state[0]:
+        raise ValueError("the arterial input function has no first pass")
+    maps = empty_maps(METHODS["gamma_variate"], curves.shape[0])
+    area = np.full(curves.shape[0], np.nan)
+    if device.kind == "cuda":
+        from bolus_kernels.cuda.first_pass import areas
+
+        step, bounds = protocol.repetition_time, np.array([ALPHA, BETA])
+        areas(curves, step, cutoff, search, bounds, area, maps["state"], device)
+    else:
+        _areas(time_major(curves), protocol.repetition_time, cutoff, *search, area, maps["state"])
+    maps["cbv"] = (100 * protocol.density_factor / arterial * area).astype(np.float32)
+    return maps
+
+
+@lru_cache(maxsize=4)
+def _search(times: int, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Every alpha and beta of the search, (2, k); their curves of height 1 at half steps after t0, (2 t, k); and the
+    sums of squares of every other one up to there, (2 t, k)."""
+    shape = np.stack(np.meshgrid(ALPHAS, BETAS, indexing="ij")).reshape(2, -1)
+    x = step / 2 * np.arange(1, 2 * times)[:, None] / (shape[0] * shape[1])
+    curves = np.concatenate([np.zeros((1, shape.shape[1])), np.exp(shape[0] * (np.log(x) + 1 - x))])
+    squares = curves**2
+    for k in range(2, 2 * times):
+        squares[k] += squares[k - 2]
+    return shape, curves, squares
+
+
+@kernel
+def _areas(
+    curves: Any, step: float, cutoff: float, shape: Any, known: Any, squares: Any, area: Any, state: Any
+) -> None:
+    """Fill area : (n,), in 1, of the gamma variate of each curve of (t, n), and state : (n,)."""
+    times, n = curves.shape
+    curve, along = np.empty(times), np.empty(shape.shape[1])
+    gain, which = np.empty(2 * times), np.empty(2 * times, np.int64)
+    seen = np.empty(times, np.bool_)
+    place, found = np.empty(3), np.empty(2)
+    high = np.array([np.log(ALPHA[1]), np.log(BETA[1]), 0.0])
+    low = np.array([np.log(ALPHA[0]), np.log(BETA[0]), 0.0])
+    for v in range(n):
+        total, peak = 0.0, 0
+        for t in range(times):
+            curve[t] = curves[t, v]
+            total += curve[t]
+            peak = t if curve[t] > curve[peak] else peak
+        if not abs(total) <= FINITE:
+            state[v] = NOT_FINITE
+            continue
+        stop = peak + 1
+        while stop < times and curve[stop] >= cutoff * curve[peak]:
+            stop += 1
+        _scan(curve[:stop], 2 * peak + 1, known, squares, along, gain, which)
+        best, answer, counted = 0.0, np.nan, 0
+        seen[:] = False
+        for _ in range(STARTS):
+            start = 0
+            for k in range(2 * peak + 1):
+                start = k if gain[k] > gain[start] else start
+            if not gain[start] > 0:
+                break
+            place[0], place[1] = np.log(shape[0, which[start]]), np.log(shape[1, which[start]])
+            place[2], pair, told = step / 2 * start, start // 2, -1.0
+            # A sample that begins to count makes a cusp: only between two samples is the fit smooth.
+            while 0 <= pair <= peak and not seen[pair]:
+                low[2], high[2] = step * pair, step * min(pair + 1, peak)
+                _refine(curve[:stop], step, low, high, place, found)
+                gain[2 * pair], gain[2 * pair + 1], seen[pair] = 0.0, 0.0, True
+                if not found[0] > told:
+                    break
+                told = found[0]
+                if told > best:
+                    best, alpha = told, np.exp(place[0])
+                    answer = found[1] * np.exp(place[1] + alpha - alpha * place[0] + lgamma(alpha + 1))
+                    counted = stop - 1 - int(place[2] / step)
+                if place[2] <= low[2]:
+                    pair -= 1
+                elif high[2] - place[2] < NEAR * step:
+                    pair, place[2] = pair + 1, high[2]
+                else:
+                    break
+        if counted >= UNKNOWNS and answer < FINITE:
+            area[v] = answer
+        else:
+            state[v] = NO_SOLUTION
+
+
+@part
+def _scan(curve: Any, onsets: int, known: Any, squares: Any, along: Any, gain: Any, which: Any) -> None:
+    """For each onset, a half step apart: the shape that tells most of the curve's sum of squares, and how much."""
+    stop = curve.size
+    for onset in range(onsets):
+        along[:] = 0.0
+        for t in range(onset // 2 + 1, stop):
+            row, value = known[2 * t - onset], curve[t]
+            for k in range(along.size):
+                along[k] += value * row[k]
+        gain[onset], which[onset] = 0.0, 0
+        last = 2 * (stop - 1) - onset
+        if last <= 0:
+            continue
+        for k in range(along.size):
+            if along[k] > 0 and along[k] * along[k] > gain[onset] * squares[last, k]:
+                gain[onset], which[onset] = along[k] * along[k] / squares[last, k], k
+
+
+@part
+def _refine(curve: Any, step: float, low: Any, high: Any, place: Any, found: Any) -> None:
+    """Move place (ln alpha, ln beta, t0) within its bounds to the least residual sum (Levenberg and Marquardt).
+
+    Fills found with what the fit tells of the curve's sum of squares, and its height.
+    """
+    total = 0.0
+    for t in range(curve.size):
+        total += curve[t] * curve[t]
+    normal, gradient, trial = np.empty((3, 3)), np.empty(3), place.copy()
+    tried, leaning, again = np.empty((3, 3)), np.empty(3), np.empty(2)
+    factor, move, free = np.empty((3, 3)), np.empty(3), np.empty(3, np.bool_)
+    damping = 1e-2
+    found[0] = -1.0
+    for _ in range(STEPS):
+        _told(curve, step, trial, again, tried, leaning)
+        if again[0] > found[0]:
+            place[:], found[:], normal[:], gradient[:] = trial, again, tried, leaning
+            damping = max(damping / 10, 1e-12)
+        else:
+            damping *= 10
+        for i in range(3):
+            outwards = (place[i] <= low[i] and gradient[i] < 0) or (place[i] >= high[i] and gradient[i] > 0)
+            free[i] = not outwards
+        promised = _solve(normal, gradient, damping, free, factor, move)
+        leaving = gradient[2] > 0 and low[2] < place[2] and high[2] - place[2] < NEAR * step
+        if promised <= ENOUGH * total or damping > 1e12 or leaving:
+            break
+        for i in range(3):
+            trial[i] = min(max(place[i] + move[i], low[i]), high[i])
+        trial[2] = min(
+            trial[2], place[2] + NEARER * (high[2] - place[2])
+        )  # the slope at the sample is infinite
+
+
+@part
+def _told(curve: Any, step: float, place: Any, found: Any, normal: Any, gradient: Any) -> None:
+    """Gain and height of the gamma variate at place, with Kaufman's normal matrix and half the gradient."""
+    alpha, beta, onset = np.exp(place[0]), np.exp(place[1]), place[2]
+    top = alpha * beta
+    square, along = 0.0, 0.0
+    normal[:], gradient[:] = 0.0, 0.0
+    sides = np.zeros(3)
+    for t in range(curve.size):
+        x = step * t - onset
+        if x > SHORTEST:
+            g = np.exp(alpha * (np.log(x / top) + 1 - x / top))
+            square += g * g
+            along += g * curve[t]
+    height = along / square if square > 0 else 0.0
+    found[0], found[1] = (height * along if height > 0 else 0.0), height
+    if not square > 0:
+        return
+    d = np.empty(3)
+    for t in range(curve.size):
+        x = step * t - onset
+        if x > SHORTEST:
+            g = np.exp(alpha * (np.log(x / top) + 1 - x / top))
+            d[0], d[1], d[2] = g * alpha * np.log(x / top), g * (x / beta - alpha), g * (1 / beta - alpha / x)
+            left = curve[t] - height * g
+            for i in range(3):
+                sides[i] += d[i] * g
+                gradient[i] += height * d[i] * left
+                for j in range(i + 1):
+                    normal[i, j] += height * height * d[i] * d[j]
+    for i in range(3):  # what the height can take over is projected out
+        for j in range(i + 1):
+            normal[i, j] -= height * height * sides[i] * sides[j] / square
+            normal[j, i] = normal[i, j]
+
+
+@part
+def _solve(normal: Any, gradient: Any, damping: float, free: Any, factor: Any, move: Any) -> float:
+    """Move = (normal + damping diag)^-1 gradient over the free unknowns, by Cholesky; gives the gain it promises."""
+    for i in range(3):
+        for j in range(i + 1):
+            value = normal[i, j] if free[i] and free[j] else 0.0
+            if i == j:
+                value = value * (1 + damping) + 1e-300 if free[i] else 1.0
+            for k in range(j):
+                value -= factor[i, k] * factor[j, k]
+            factor[i, j] = np.sqrt(max(value, 1e-300)) if i == j else value / factor[j, j]
+    for i in range(3):
+        value = gradient[i] if free[i] else 0.0
+        for k in range(i):
+            value -= factor[i, k] * move[k]
+        move[i] = value / factor[i, i]
+    for i in range(2, -1, -1):
+        value = move[i]
+        for k in range(i + 1, 3):
+            value -= factor[k, i] * move[k]
+        move[i] = value / factor[i, i]
+    promised = 0.0
+    for i in range(3):
+        promised += move[i] * gradient[i] if free[i] else 0.0
+    return promised

@@ -1,0 +1,83 @@
+"""Run methods of the shelf on numba's CUDA simulator, in a process of its own: `python simulated_gpu.py OUT.npz`."""
+
+import os
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numba
+import numpy as np
+
+
+@contextmanager
+def compiling():
+    """Let what the host makes be compiled, in a process where the simulator's functions must not be."""
+    asked, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, False
+    yield
+    numba.config.DISABLE_JIT = asked
+
+
+with compiling():
+    from bolus_kernels import bank
+
+from benchmarks.example import example  # noqa: E402
+from bolus_kernels import device  # noqa: E402
+from bolus_kernels.dsc import DscProtocol  # noqa: E402
+from bolus_kernels.shelf import shelf  # noqa: E402
+
+GPU = device.Device("cuda", "simulated")
+VOXELS, FEWER = 100, {"bayes": 16, "gamma_variate": 24}
+"""Voxels of a case; fewer where one takes the simulator long."""
+MEMORY = 1 << 20
+"""Bytes the stand-in has free: so few that voxels go over in several launches."""
+
+
+def stand_in():
+    """What `device` asks of CuPy, from NumPy: the simulator takes NumPy's arrays for the GPU's."""
+    runtime = SimpleNamespace(memGetInfo=lambda: (MEMORY, MEMORY))
+    return SimpleNamespace(
+        asarray=np.array, asnumpy=np.asarray, empty=np.empty, cuda=SimpleNamespace(runtime=runtime)
+    )
+
+
+def methods():
+    return [known for known in shelf().values() if known.cuda]
+
+
+def variants(known):
+    """The method at its defaults, and with each of its choices taken otherwise: name -> parameters."""
+    usual = known.defaults()
+    others = {
+        f"{known.name}-{name}-{other}": usual | {name: other}
+        for name, names in known.choices.items()
+        for other in names[1:]
+    }
+    return {known.name: usual} | others
+
+
+def case(known):
+    """Good curves, one that is not finite, and some turned over, which many a method cannot solve."""
+    curves, protocol = example(known, FEWER.get(known.name, VOXELS), seed=11)
+    curves[5, 3] = np.nan
+    curves[7::40] *= -1
+    if isinstance(protocol, DscProtocol) and known.family == "deconvolution":
+        protocol = protocol._replace(residue=True)
+    return curves, protocol
+
+
+def main():
+    device._cupy, bank.bank = (
+        stand_in,
+        compiling()(bank.bank),
+    )  # the templates of the bank: minutes uncompiled
+    maps = {}
+    for known in methods():
+        for name, parameters in variants(known).items():
+            found = known.function(*case(known), parameters, GPU)
+            maps |= {f"{name}/{key}": values for key, values in found.items()}
+    np.savez(sys.argv[1], **maps)
+
+
+if __name__ == "__main__":
+    assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+    main()

@@ -1,0 +1,212 @@
+"""The Bayesian deconvolution: its templates, its integral over the flow, its posterior, and how honest it is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve
+
+from benchmarks import bayes as benchmark
+from benchmarks import example, simulate
+from bolus_kernels import amplitude, bank, device
+from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.shelf import shelf
+from bolus_kernels.state import State
+
+Array = NDArray[Any]
+TIMES = example.volume_times()
+STEP = 0.01
+ENDS = ((0.5, 24.0), (-3.0, 8.0))
+KNOWN = shelf()["bayes"]
+
+
+def maps_of(curves: Array, protocol: DscProtocol, **parameters: Any) -> dict[str, Array]:
+    return KNOWN.function(curves, protocol, KNOWN.defaults() | parameters, device.cpu())
+
+
+def behind(shape: int, mtt: float, delay: Array) -> Array:
+    """The curve of 1 ml/100g/min by numerical integration, (delays, t); the arterial input linear between samples."""
+    fine = STEP * np.arange(-1000, round((TIMES[-1] + 5) / STEP))
+    blood = np.where(fine < 0, 0.0, np.interp(fine, TIMES, simulate.arterial(TIMES)))
+    u = STEP * np.arange(fine.size) / mtt
+    weights = bank.residue(shape, u)
+    if shape == bank.BOX:  # part of a step
+        weights = np.clip((1 - u) * mtt / STEP + 0.5, 0, 1)
+    weights[0] /= 2
+    curve = fftconvolve(blood, STEP * weights)[: fine.size]
+    return np.interp(TIMES - delay[:, None], fine, curve) / 6000 / simulate.KAPPA_RHO
+
+
+def made(leaked: Array | None = None) -> bank.Bank:
+    aif = simulate.arterial(TIMES)
+    return bank.bank(aif, example.REPETITION_TIME, simulate.KAPPA_RHO, leaked, *ENDS)
+
+
+@pytest.mark.parametrize("shape", range(bank.SHAPES))
+def test_templates_are_what_numerical_integration_gives(shape: int) -> None:
+    found = made()
+    for row in np.flatnonzero(found.coarse.shape == shape)[::3]:
+        truth = behind(shape, float(found.coarse.mtt[row]), found.coarse.delay[row])
+        truth -= truth.mean(axis=1, keepdims=True)
+        norm = np.linalg.norm(truth, axis=1)
+        assert np.allclose(norm * found.coarse.inverse[row], 1, atol=3e-4)
+        parts = found.coarse.parts[row].reshape(bank.COMPONENTS, bank.LANES)
+        assert np.abs(truth / norm[:, None] - parts.T @ found.components).max() <= 0.01
+
+
+def test_a_bank_is_built_once_for_a_scan() -> None:
+    assert made() is made()
+    assert made() is not made(simulate.tissue(TIMES, 45.0, 4.0))
+
+
+def moments(z: float, log_q: float, spread: float) -> Array:
+    """ln of the integral of 1, means of x, x^2, e^x, e^2x, by summation over a fine grid; x = ln(CBF/m)."""
+    x = np.arange(-8 * spread, 8 * spread, 2e-4)
+    weight = np.exp(-0.5 * (x / spread) ** 2 - 0.5 * (np.exp(log_q + x) - z) ** 2)
+    total = weight.sum()
+    means = [(weight * power).sum() / total for power in (x, x * x, np.exp(x), np.exp(2 * x))]
+    return np.array([np.log(total * 2e-4 / spread / np.sqrt(2 * np.pi)), *means])
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.8, 2.0])
+@pytest.mark.parametrize("apart", [-2.0, -1.0, 0.0, 1.0, 2.0])
+def test_the_series_is_the_integral_over_the_flow(spread: float, apart: float) -> None:
+    apart, strong = apart * spread, amplitude.strong(spread)
+    for z in (strong, 2 * strong, 8 * strong):
+        truth = moments(z, np.log(z) - apart, spread)
+        evidence, x, xx, once, twice = amplitude.bright(
+            np.float32(z), np.float32(apart), np.float32(spread**-2.0)
+        )
+        sd = np.sqrt(truth[2] - truth[1] ** 2)
+        assert abs(evidence - np.log(spread) - truth[0]) <= 0.01
+        assert abs(x - truth[1]) <= 0.02 * sd
+        assert abs(np.sqrt(xx - x * x) / sd - 1) <= 0.05
+        size = np.exp(apart)
+        assert np.allclose([size * once, size**2 * twice], truth[3:], rtol=0.005)
+
+
+def test_the_table_is_the_integral_over_the_flow() -> None:
+    table, least = amplitude.table(0.8)
+    for z_at, q_at in ((8, 60), (20, 100), (40, 120), (54, 140)):
+        z, log_q = amplitude.FAINTEST + z_at * amplitude.STEP_Z, least + q_at * amplitude.STEP_Q
+        truth, cell = moments(z, log_q, 0.8), table[q_at, z_at]
+        assert np.log(cell[0]) - min(z, 0.0) ** 2 / 2 == pytest.approx(truth[0], abs=1e-3)
+        assert np.allclose(cell[1:5] / cell[0], truth[1:], rtol=1e-3, atol=1e-4)
+
+
+def dense(curve: Array, protocol: DscProtocol) -> dict[str, float]:
+    """Means and SDs of ln CBF, ln MTT and delay by summation over a dense grid, at the default parameters."""
+    mtt, delay = np.geomspace(0.5, 24, 61), np.linspace(-3, 8, 93)
+    unit = np.stack([[behind(s, float(m), delay) for m in mtt] for s in range(bank.SHAPES)])
+    unit -= unit.mean(axis=-1, keepdims=True)
+    y, norm = curve.astype(np.float64) - curve.mean(), np.linalg.norm(unit, axis=-1)
+    match = (unit @ y) / norm
+    peak = curve.max() - curve[: example.BASELINE].mean()
+    sd = np.sqrt((y @ y - match.max() ** 2) / (y.size - 4) + (0.02 * peak) ** 2)
+    prior = -0.5 * (np.log(mtt / 4.5) / 0.6)[:, None] ** 2 - 0.5 * ((delay - 1) / 2.5) ** 2
+    score = prior + 0.5 * np.maximum(match / sd, 0) ** 2
+    near = np.nonzero(score > score.max() - 20)
+    x = np.linspace(-3.5, 3.5, 1401)
+    z, q = (match / sd)[near], 60 * protocol.typical_volume / 4.5 * norm[near] / sd
+    log_weight = prior[near[1:]][:, None] - 0.5 * (x / 0.8) ** 2 + 0.5 * z[:, None] ** 2
+    log_weight = log_weight - 0.5 * (q[:, None] * np.exp(x) - z[:, None]) ** 2
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    numbers = {"cbf": x[None], "mtt": np.log(mtt)[near[1]][:, None], "tmax": delay[near[2]][:, None]}
+    found = {}
+    for name, values in numbers.items():
+        found[name] = float((weight * values).sum())
+        found[f"sd_{name}"] = float(np.sqrt((weight * (values - found[name]) ** 2).sum()))
+    return found
+
+
+@pytest.mark.parametrize("cnr", [3, 8, 20])
+def test_the_posterior_is_that_of_a_dense_grid(cnr: int) -> None:
+    curves, _ = benchmark.drawn(cnr, 2, 5)
+    protocol = benchmark.protocol_of(curves, 4.5)
+    found = maps_of(curves, protocol)
+    for v, curve in enumerate(curves):
+        truth = dense(curve, protocol)
+        for name, value in (
+            ("cbf", np.log(found["cbf"][v] / 60)),
+            ("mtt", np.log(found["mtt"][v])),
+            ("tmax", found["tmax"][v]),
+        ):
+            scale = 1.0 if name == "tmax" else found[name][v]
+            assert abs(value - truth[name]) <= 0.2 * truth[f"sd_{name}"]
+            assert abs(found[f"sd_{name}"][v] / scale / truth[f"sd_{name}"] - 1) <= 0.15
+
+
+@pytest.mark.parametrize("cnr", [5, 20])
+def test_intervals_hold_the_truth_of_voxels_drawn_from_the_prior(cnr: int) -> None:
+    """Of 1500 intervals of 95 %, 93 to 97 % are less than four standard errors away."""
+    curves, truth = benchmark.drawn(cnr, 1500, 9)
+    found = maps_of(curves, benchmark.protocol_of(curves, truth.pop("typical_volume").item()))
+    for name in truth:
+        assert 0.93 <= benchmark.coverage(found, truth, name, slice(None)) <= 0.975, name
+
+
+@pytest.mark.parametrize("family", benchmark.FAMILIES)
+def test_errors_are_smaller_than_those_of_osvd(family: str) -> None:
+    curves, truth = benchmark.family_of(family, 10, 250, 1)
+    protocol = benchmark.protocol_of(curves)
+    known = shelf()["osvd"]
+    other = known.function(curves, protocol, known.defaults(), device.cpu())
+    other["cbv"] = protocol.blood_volume
+    found = maps_of(curves, protocol)
+    for name, most in {"cbf": 0.9, "cbv": 0.9, "mtt": 0.7, "tmax": 0.8}.items():
+        assert benchmark.rmse_ratio(found, other, truth, name, slice(None)) <= most, name
+
+
+def test_a_constant_and_where_wanted_the_integral_of_the_reference_change_nothing() -> None:
+    curves, _ = benchmark.family_of("gamma", 20, 100, 2)
+    protocol = benchmark.protocol_of(curves)
+    leak = np.cumsum(protocol.reference) - (protocol.reference + protocol.reference[0]) / 2
+    leak *= 0.2 * curves.max() / leak.max()
+    usual = maps_of(curves, protocol)
+    assert np.allclose(maps_of(curves + np.float32(1), protocol)["cbf"], usual["cbf"], rtol=2e-3)
+    leaking = (curves - leak).astype(np.float32)
+    floor = {"floor": 0.005}  # the peak, and with it the model's own noise, is lower under a leak
+    for how, most in (("project", 0.05), ("none", np.inf)):
+        before, after = (maps_of(c, protocol, leakage=how, **floor)["cbv"] for c in (curves, leaking))
+        assert np.median(np.abs(after / before - 1)) <= most
+    assert np.median(np.abs(after / before - 1)) > 0.1
+
+
+def test_the_dose_changes_nothing() -> None:
+    curves, _ = benchmark.family_of("exponential", 20, 100, 3)
+    protocol = benchmark.protocol_of(curves)
+    usual = maps_of(curves, protocol)
+    other = maps_of(np.float32(3) * curves, protocol._replace(aif=3 * protocol.aif))
+    for name in KNOWN.maps:
+        assert np.allclose(other[name], usual[name], rtol=5e-3, atol=5e-3), name
+
+
+def test_the_residue_starts_at_the_delay_with_the_height_of_the_flow() -> None:
+    curves, truth = benchmark.family_of("box", 50, 60, 4)
+    protocol = benchmark.protocol_of(curves)
+    maps = maps_of(curves, protocol._replace(residue=True))
+    residue, late = maps["residue"], maps["tmax"] > 1.5
+    assert residue.shape == (60, 2 * TIMES.size)
+    assert residue.dtype == np.float32
+    height = maps["cbf"] / (6000 * simulate.KAPPA_RHO)
+    assert np.all(residue.max(axis=1) <= height * 1.0001)
+    assert np.all(residue.max(axis=1) >= 0.3 * height)
+    assert np.all(residue[late, 0] == 0)
+    assert np.all(residue[maps["tmax"] < -1.5, -1] > 0)
+    area = example.REPETITION_TIME * residue.sum(axis=1) / height
+    assert np.median(np.abs(area / truth["mtt"] - 1)) < 0.25
+
+
+def test_an_unknown_volume_and_an_empty_input_are_refused_and_no_flow_has_no_solution() -> None:
+    curves, _ = benchmark.family_of("box", 20, 4, 5)
+    protocol = benchmark.protocol_of(curves)
+    for volume in (float("nan"), 0.0, -1.0):
+        with pytest.raises(ValueError, match="must be known"):
+            maps_of(curves, protocol._replace(typical_volume=volume))
+    with pytest.raises(ValueError, match="zero or not finite"):
+        maps_of(curves, protocol._replace(aif=np.zeros(TIMES.size)))
+    still = maps_of(np.ones_like(curves), protocol)
+    assert np.all(still["state"] == State.NO_SOLUTION)
+    assert np.isnan(still["cbf"]).all()

@@ -1,0 +1,149 @@
+"""The reference of the residue's posterior against direct convolution, quadrature, a finer grid and known truth."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from benchmarks import simulate
+from benchmarks.reference import residue
+
+TR = 1.5
+TIMES = TR * np.arange(60)
+AIF = simulate.arterial(TIMES)
+STRAIGHT = tuple(AIF.tolist())
+PRIOR = residue.Prior(60.0, 0.8, 4.5, 0.6, (0.5, 24.0), 1.0, 2.5, (-3.0, 8.0), 0.02)
+BASELINE = slice(0, 7)
+
+
+def straight(t: np.ndarray) -> np.ndarray:
+    """The arterial input between its samples, as the reference takes it."""
+    return np.asarray(np.interp(t, TIMES, AIF, left=0.0))
+
+
+def posterior(curve: np.ndarray, prior: residue.Prior = PRIOR) -> residue.Posterior:
+    return residue.bayes(curve, AIF, TR, simulate.KAPPA_RHO, BASELINE, prior)
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"), [(1.0, "exponential"), (residue.BOX, "box"), (residue.LINEAR, "linear")]
+)
+def test_the_bank_meets_direct_convolution(shape: float, name: str) -> None:
+    bank = residue.bank(STRAIGHT, TR, PRIOR.mtt_within, PRIOR.delay_within)
+    rows = np.flatnonzero(bank.shape == shape)
+    for row in rows[:: len(rows) // 5]:
+        direct = simulate.tissue(TIMES, 1.0, bank.mtt[row], bank.delay[row], name, straight)
+        unit = 6000 * simulate.KAPPA_RHO * direct
+        assert np.allclose(bank.curves[row], unit, atol=2e-3 * unit.max())
+
+
+@pytest.mark.parametrize("shape", residue.SHAPES)
+def test_what_has_passed_is_the_integral_of_a_residue_of_mean_one(shape: float) -> None:
+    t = np.linspace(0, 60, 60001)
+    passed = residue.passed(t, shape)
+    slope = np.diff(passed) / np.diff(t)  # R itself
+    assert slope[0] == pytest.approx(1.0, abs=0.02) and np.all(np.diff(slope) <= 1e-9)
+    assert passed[-1] == pytest.approx(1.0, rel=1e-9)
+    middle = (t[1:] + t[:-1]) / 2
+    variance = 2 * np.sum(middle * slope) * (t[1] - t[0]) - 1  # E t^2 = 2 integral t R
+    assert residue.spread(np.array(shape), np.array(1.0)) == pytest.approx(
+        np.sqrt(max(variance, 0)), abs=1e-3
+    )
+
+
+def test_one_template_meets_adaptive_quadrature() -> None:
+    """A bank cut down to one point of MTT and delay: what remains is the integral over the flow."""
+    prior = PRIOR._replace(mtt_within=(4.0, 4.0 + 1e-9), delay_within=(1.0, 1.0 + 1e-9))
+    curve = simulate.noisy_relaxation(simulate.tissue(TIMES, 50.0, 4.0, 1.0)[None], 30.0, 0.03, 7, 21)[0]
+    found = posterior(curve, prior)
+    bank = residue.bank(STRAIGHT, TR, prior.mtt_within, prior.delay_within)
+    shapes = np.stack([bank.curves[bank.shape == shape][0] for shape in residue.SHAPES])
+    shapes -= shapes.mean(axis=1, keepdims=True)
+    c = curve - curve.mean()
+    along, norm = shapes @ c, np.sum(shapes**2, axis=1)
+    left = np.min(c @ c - along**2 / norm)
+    variance = left / 56 + (0.02 * (curve.max() - curve[:7].mean())) ** 2
+
+    def density(x: float, power: int) -> float:
+        flow = np.exp(x) / (6000 * simulate.KAPPA_RHO)
+        misfit = np.sum((c - flow * shapes) ** 2, axis=1) - left
+        return float(np.exp(-misfit / (2 * variance) - 0.5 * ((x - np.log(60)) / 0.8) ** 2).sum() * x**power)
+
+    mass, first, second = (
+        quad(density, 2.5, 5.5, args=(power,), limit=400, epsrel=1e-10)[0] for power in range(3)
+    )
+    mean = first / mass
+    assert found.cbf == pytest.approx(np.exp(mean), rel=1e-6)
+    assert found.sd_cbf == pytest.approx(np.exp(mean) * np.sqrt(second / mass - mean**2), rel=1e-4)
+    assert found.mtt == pytest.approx(4.0, rel=1e-6) and found.tmax == pytest.approx(1.0, rel=1e-6)
+
+
+def test_a_finer_grid_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the noise that a scan has, and without any, where the posterior is narrowest."""
+    clean = [simulate.tissue(TIMES, 60.0, 4.0, 1.0, name) for name in sorted(simulate.RESIDUES)]
+    curves = [*simulate.noisy_relaxation(np.array(clean[:3]), 50.0, 0.03, 7, 22), *clean]
+    usual = np.array([posterior(curve) for curve in curves])
+    for cached in (residue.bank, residue._projected):
+        cached.cache_clear()
+    monkeypatch.setattr(residue, "TRANSIT_TIMES", 3 * residue.TRANSIT_TIMES // 2)
+    monkeypatch.setattr(residue, "DELAYS", 3 * residue.DELAYS // 2)
+    fine = np.array([posterior(curve) for curve in curves])
+    for cached in (residue.bank, residue._projected):
+        cached.cache_clear()
+    assert np.max(np.abs(usual - fine)[:, :5] / fine[:, 5:]) <= 0.03
+    assert np.max(np.abs(usual / fine - 1)[:, 5:]) <= 0.05
+
+
+@pytest.mark.parametrize("name", sorted(simulate.RESIDUES))
+@pytest.mark.parametrize(("cbf", "mtt", "delay"), [(60.0, 4.0, 1.0), (25.0, 7.0, 3.0), (100.0, 3.0, -1.0)])
+def test_the_truth_of_a_noise_free_curve_is_within_its_interval(
+    name: str, cbf: float, mtt: float, delay: float
+) -> None:
+    prior = PRIOR._replace(cbf=60 * cbf * mtt / 60 / 4.5)
+    found = posterior(simulate.tissue(TIMES, cbf, mtt, delay, name), prior)
+    unlike = 0.15 if name == "biexponential" else 0.0  # no shape of the bank is like it
+    assert abs(np.log(found.cbf / cbf)) <= 2.5 * found.sd_cbf / found.cbf + unlike
+    assert abs(np.log(found.mtt / mtt)) <= 2.5 * found.sd_mtt / found.mtt + unlike
+    assert found.cbv == pytest.approx(cbf * mtt / 60, rel=0.08)
+    assert found.tmax == pytest.approx(delay, abs=0.6)
+
+
+def test_intervals_of_voxels_drawn_from_the_prior_cover_the_truth() -> None:
+    """Flow, transit time, delay and shape as the prior has them; 95 % intervals, three binomial SDs."""
+    rng, n = np.random.default_rng(23), 60
+    bank = residue.bank(STRAIGHT, TR, PRIOR.mtt_within, PRIOR.delay_within)
+    density = np.exp(-0.5 * (np.log(bank.mtt / 4.5) / 0.6) ** 2 - 0.5 * ((bank.delay - 1.0) / 2.5) ** 2)
+    drawn = rng.choice(len(density), n, p=bank.weight * density / np.sum(bank.weight * density))
+    cbf = 60 * np.exp(0.8 * rng.normal(size=n))
+    curves = cbf[:, None] / 6000 / simulate.KAPPA_RHO * bank.curves[drawn]
+    curves += rng.normal(0, 0.7, curves.shape)
+    found = [posterior(curve, PRIOR._replace(floor=0.005)) for curve in curves]
+    errors = {
+        "cbf": [np.log(f.cbf / cbf[i]) * f.cbf / f.sd_cbf for i, f in enumerate(found)],
+        "mtt": [np.log(f.mtt / bank.mtt[drawn[i]]) * f.mtt / f.sd_mtt for i, f in enumerate(found)],
+        "cbv": [(f.cbv - cbf[i] * bank.mtt[drawn[i]] / 60) / f.sd_cbv for i, f in enumerate(found)],
+        "tmax": [(f.tmax - bank.delay[drawn[i]]) / f.sd_tmax for i, f in enumerate(found)],
+    }
+    for name, values in errors.items():
+        assert 0.87 <= np.mean(np.abs(values) <= 1.96) <= 1.0, name
+
+
+def test_a_constant_and_projected_leakage_change_nothing() -> None:
+    m = simulate.tissue(TIMES, *simulate.REFERENCE)
+    leak = np.concatenate([[0.0], np.cumsum((m[1:] + m[:-1]) / 2) * TR])
+    curve = simulate.tissue(TIMES, 60.0, 4.0, 1.0, "gamma")
+    curve = curve + np.random.default_rng(24).normal(0, 0.1, 60)
+    plain, moved = (
+        residue.bayes(c, AIF, TR, simulate.KAPPA_RHO, BASELINE, PRIOR._replace(floor=0.0), m)
+        for c in (curve, curve + 0.7 - 0.01 * leak)
+    )
+    assert np.allclose(plain, moved, rtol=1e-8)
+    without = posterior(curve - 0.01 * leak)
+    assert abs(without.cbv - 4.0) > abs(plain.cbv - 4.0)
+
+
+def test_a_curve_of_noise_alone_returns_the_prior() -> None:
+    found = posterior(1e-9 * np.random.default_rng(25).normal(size=60), PRIOR._replace(cbf=1e-11, floor=1.0))
+    assert found.mtt == pytest.approx(4.5, rel=0.1) and found.sd_mtt / found.mtt == pytest.approx(
+        0.6, rel=0.1
+    )
+    assert found.tmax == pytest.approx(1.3, abs=0.4)
