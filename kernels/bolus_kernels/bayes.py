@@ -21,6 +21,8 @@ from bolus_kernels.tiles import TILE, gather, time_major
 MAPS = {"cbf": "ml/100g/min", "mtt": "s", "cbv": "ml/100g", "tmax": "s", "cth": "s"}
 LEAST_NOISE = np.float32(1e-10)
 """Variance, of the curve's largest value squared: rounding, below which nothing can be told."""
+ROUNDING = np.float32(4e-6)
+"""Of the mean: what a curve that is constant still varies by."""
 MOST_UNIT = np.float32(1e12)
 ZERO, ONE = np.float32(0), np.float32(1)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
@@ -167,6 +169,7 @@ def reduce_tile(tile: Any, baseline: Any, components: Any, nuisance: Any, told: 
     for v in range(TILE):
         share[v] = ONE / max(scale[v], np.float32(1e-30))
         peak[v] = (peak[v] - before[v]) * share[v]
+        scale[v] = scale[v] if scale[v] > ROUNDING * abs(mean[v]) else ZERO
     for t in range(tile.shape[0]):
         for v in range(TILE):
             tile[t, v] *= share[v]

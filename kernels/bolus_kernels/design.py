@@ -76,8 +76,8 @@ def fit(curves: NDArray[Any], columns: Design, volume: NDArray[np.float64], devi
     curves : (n, t) float32, 1/s. volume : (t,), the weights of the area.
     """
     total = energy(curves, device)
-    area, *lined = weighted_sums(curves, np.stack([volume, *columns.line]), device)
-    lined = np.array(lined)
+    sums = weighted_sums(curves, np.stack([volume, *columns.line]), device)
+    area, lined = sums[0], sums[1:]
     left = total - lined**2
     choice = least_residual(curves, columns.known, left, total, device)
     told = chosen_sums(curves, columns.rows, choice, device)

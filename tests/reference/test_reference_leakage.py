@@ -103,7 +103,7 @@ def test_shapes_are_the_reference_moved_and_the_artery_behind_other_transits() -
     for mtt, delay in ((3.1, 1.0), (9.0, 3.0)):
         other = simulate.tissue(TIMES, 60 * 3.0 / mtt, mtt, delay, "gamma")
         fits = bank @ other / np.linalg.norm(bank, axis=1) / np.linalg.norm(other)
-        assert fits.max() > 0.999 > fits[0]
+        assert fits.max() > 0.998 > fits[0]
 
 
 def test_an_aligned_fit_takes_late_tissue_for_late_and_not_for_leaky() -> None:
