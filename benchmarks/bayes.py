@@ -108,7 +108,13 @@ def drawn(cnr: float, n: int, seed: int, typical: float = 4.5) -> tuple[Array, d
         weights[0] /= 2
         convolved = np.fft.irfft(spectrum * np.fft.rfft(weights, length), length)[: fine.size]
         curves[v] = cbf[v] / 6000 / simulate.KAPPA_RHO * np.interp(times - delay[v], fine, convolved)
-    truth = {"cbf": cbf, "mtt": mtt, "cbv": cbf * mtt / 60, "tmax": delay, "typical_volume": np.array(typical)}
+    truth = {
+        "cbf": cbf,
+        "mtt": mtt,
+        "cbv": cbf * mtt / 60,
+        "tmax": delay,
+        "typical_volume": np.array(typical),
+    }
     return _noisy(curves, cnr, rng), truth
 
 
@@ -124,9 +130,7 @@ def _noisy(curves: Array, cnr: float, rng: np.random.Generator) -> Array:
     return np.asfortranarray(noisy, np.float32)
 
 
-def _both(
-    curves: Array, typical: float | None = None
-) -> tuple[dict[str, Array], dict[str, Array], float]:
+def _both(curves: Array, typical: float | None = None) -> tuple[dict[str, Array], dict[str, Array], float]:
     protocol = protocol_of(curves, typical)
     bayes, osvd = shelf()["bayes"], shelf()["osvd"]
     other = osvd.function(curves, protocol, osvd.defaults(), cpu())

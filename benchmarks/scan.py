@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from isal import isal_zlib
 
+from bolus import nifti
 from bolus.bids import find_scans
 from bolus.phantom import write_cohort
 from bolus.pipeline import process
@@ -36,8 +36,8 @@ def measure() -> list[Row]:
             process(scan, root / "maps", recipe, cpu())
 
         whole()  # compiles what has to be
-        maps = [np.asarray(nib.load(path).dataobj) for path in sorted((root / "maps").rglob("*.nii.gz"))]
-        outputs = [np.asfortranarray(data).tobytes(order="F") for data in maps]
+        maps = [nifti.load(path)[0].data for path in sorted((root / "maps").rglob("*.nii.gz"))]
+        outputs = [data.tobytes(order="F") for data in maps]
 
         def bare() -> None:
             isal_zlib.decompress(packed, 31)

@@ -146,9 +146,7 @@ def _bank(
     return Bank(coarse, fine, components.astype(np.float32), taken.astype(np.float32))
 
 
-def _grid(
-    parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays: NDArray[Any]
-) -> Grid:
+def _grid(parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays: NDArray[Any]) -> Grid:
     """Cut templates (n, COMPONENTS, delays) into rows of LANES delays."""
     blocks, shape = delays.size // LANES, np.repeat(np.arange(SHAPES), mtts.size // SHAPES)
     cut = parts.reshape(mtts.size, COMPONENTS, blocks, LANES).transpose(0, 2, 1, 3)

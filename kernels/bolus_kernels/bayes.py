@@ -66,7 +66,9 @@ def bayes(
     over a bank instead of searched.
     """
     if not protocol.typical_volume > 0:
-        raise ValueError("the typical blood volume of the brain must be known: the prior of the flow is told from it")
+        raise ValueError(
+            "the typical blood volume of the brain must be known: the prior of the flow is told from it"
+        )
     given = parameters
     project = given["leakage"] == "project"
     made = bank.bank(
@@ -78,7 +80,10 @@ def bayes(
     fine = lattice(made.fine, mtt, delay, given["delay_most"])
     moments, least_q = table(given["cbf_spread"])
     flow = Flow(
-        np.float32(given["cbf_spread"] ** -2.0), moments, np.float32(least_q), np.float32(strong(given["cbf_spread"]))
+        np.float32(given["cbf_spread"] ** -2.0),
+        moments,
+        np.float32(least_q),
+        np.float32(strong(given["cbf_spread"])),
     )
     typical = 60.0 * protocol.typical_volume / given["mtt_prior"]
     maps = empty_maps(METHODS["bayes"], curves.shape[0])
@@ -142,7 +147,9 @@ def _bayes(
                 voxel[:] = told[:, place]
                 noise = (floor * peak) ** 2 + LEAST_NOISE
                 unit = min(max(scale * per_typical, ONE / MOST_UNIT), MOST_UNIT)
-                likely = voxel_posterior(voxel, square, noise, freedom, unit, flow, coarse, fine, room, result)
+                likely = voxel_posterior(
+                    voxel, square, noise, freedom, unit, flow, coarse, fine, room, result
+                )
                 if likely >= 0:
                     state[v], shape[v] = 0, likely
                     found[:, v] = result

@@ -26,7 +26,7 @@ from bolus_kernels.dsc import DscProtocol  # noqa: E402
 from bolus_kernels.shelf import shelf  # noqa: E402
 
 GPU = device.Device("cuda", "simulated")
-VOXELS, FEWER = 100, {"bayes": 16, "gamma_variate": 24}
+VOXELS, FEWER = 60, {"bayes": 12, "gamma_variate": 24}
 """Voxels of a case; fewer where one takes the simulator long."""
 MEMORY = 1 << 20
 """Bytes the stand-in has free: so few that voxels go over in several launches."""

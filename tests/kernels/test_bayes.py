@@ -95,68 +95,30 @@ def test_the_table_is_the_integral_over_the_flow() -> None:
         assert np.allclose(cell[1:5] / cell[0], truth[1:], rtol=1e-3, atol=1e-4)
 
 
-def dense(curve: Array, protocol: DscProtocol) -> dict[str, float]:
-    """Means and SDs of ln CBF, ln MTT and delay by summation over a dense grid, at the default parameters."""
-    mtt, delay = np.geomspace(0.5, 24, 61), np.linspace(-3, 8, 93)
-    unit = np.stack([[behind(s, float(m), delay) for m in mtt] for s in range(bank.SHAPES)])
-    unit -= unit.mean(axis=-1, keepdims=True)
-    y, norm = curve.astype(np.float64) - curve.mean(), np.linalg.norm(unit, axis=-1)
-    match = (unit @ y) / norm
-    peak = curve.max() - curve[: example.BASELINE].mean()
-    sd = np.sqrt((y @ y - match.max() ** 2) / (y.size - 4) + (0.02 * peak) ** 2)
-    prior = -0.5 * (np.log(mtt / 4.5) / 0.6)[:, None] ** 2 - 0.5 * ((delay - 1) / 2.5) ** 2
-    score = prior + 0.5 * np.maximum(match / sd, 0) ** 2
-    near = np.nonzero(score > score.max() - 20)
-    x = np.linspace(-3.5, 3.5, 1401)
-    z, q = (match / sd)[near], 60 * protocol.typical_volume / 4.5 * norm[near] / sd
-    log_weight = prior[near[1:]][:, None] - 0.5 * (x / 0.8) ** 2 + 0.5 * z[:, None] ** 2
-    log_weight = log_weight - 0.5 * (q[:, None] * np.exp(x) - z[:, None]) ** 2
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    numbers = {"cbf": x[None], "mtt": np.log(mtt)[near[1]][:, None], "tmax": delay[near[2]][:, None]}
-    found = {}
-    for name, values in numbers.items():
-        found[name] = float((weight * values).sum())
-        found[f"sd_{name}"] = float(np.sqrt((weight * (values - found[name]) ** 2).sum()))
-    return found
-
-
-@pytest.mark.parametrize("cnr", [3, 8, 20])
-def test_the_posterior_is_that_of_a_dense_grid(cnr: int) -> None:
-    curves, _ = benchmark.drawn(cnr, 2, 5)
-    protocol = benchmark.protocol_of(curves, 4.5)
-    found = maps_of(curves, protocol)
-    for v, curve in enumerate(curves):
-        truth = dense(curve, protocol)
-        for name, value in (
-            ("cbf", np.log(found["cbf"][v] / 60)),
-            ("mtt", np.log(found["mtt"][v])),
-            ("tmax", found["tmax"][v]),
-        ):
-            scale = 1.0 if name == "tmax" else found[name][v]
-            assert abs(value - truth[name]) <= 0.2 * truth[f"sd_{name}"]
-            assert abs(found[f"sd_{name}"][v] / scale / truth[f"sd_{name}"] - 1) <= 0.15
-
-
 @pytest.mark.parametrize("cnr", [5, 20])
 def test_intervals_hold_the_truth_of_voxels_drawn_from_the_prior(cnr: int) -> None:
-    """Of 1500 intervals of 95 %, 93 to 97 % are less than four standard errors away."""
-    curves, truth = benchmark.drawn(cnr, 1500, 9)
+    """Within three standard errors of 800 voxels from 95 %."""
+    curves, truth = benchmark.drawn(cnr, 800, 9)
     found = maps_of(curves, benchmark.protocol_of(curves, truth.pop("typical_volume").item()))
     for name in truth:
-        assert 0.93 <= benchmark.coverage(found, truth, name, slice(None)) <= 0.975, name
+        assert 0.926 <= benchmark.coverage(found, truth, name, slice(None)) <= 0.974, name
 
 
-@pytest.mark.parametrize("family", benchmark.FAMILIES)
-def test_errors_are_smaller_than_those_of_osvd(family: str) -> None:
-    curves, truth = benchmark.family_of(family, 10, 250, 1)
-    protocol = benchmark.protocol_of(curves)
-    known = shelf()["osvd"]
-    other = known.function(curves, protocol, known.defaults(), device.cpu())
-    other["cbv"] = protocol.blood_volume
-    found = maps_of(curves, protocol)
-    for name, most in {"cbf": 0.9, "cbv": 0.9, "mtt": 0.7, "tmax": 0.8}.items():
-        assert benchmark.rmse_ratio(found, other, truth, name, slice(None)) <= most, name
+def test_errors_are_smaller_than_those_of_osvd() -> None:
+    """Geometric means over residues of which three are not among the shapes of the bank."""
+    ratios = []
+    for seed, family in enumerate(benchmark.FAMILIES):
+        curves, truth = benchmark.family_of(family, 20, 150, seed)
+        protocol = benchmark.protocol_of(curves)
+        known = shelf()["osvd"]
+        other = known.function(curves, protocol, known.defaults(), device.cpu())
+        other["cbv"] = protocol.blood_volume
+        found = maps_of(curves, protocol)
+        ratios.append(
+            [benchmark.rmse_ratio(found, other, truth, name, slice(None)) for name in benchmark.TARGETS]
+        )
+    mean = np.exp(np.log(ratios).mean(axis=0))
+    assert np.all(mean <= [0.60, 0.70, 0.50, 0.60]), mean
 
 
 def test_a_constant_and_where_wanted_the_integral_of_the_reference_change_nothing() -> None:
@@ -171,7 +133,7 @@ def test_a_constant_and_where_wanted_the_integral_of_the_reference_change_nothin
     for how, most in (("project", 0.05), ("none", np.inf)):
         before, after = (maps_of(c, protocol, leakage=how, **floor)["cbv"] for c in (curves, leaking))
         assert np.median(np.abs(after / before - 1)) <= most
-    assert np.median(np.abs(after / before - 1)) > 0.1
+    assert np.median(np.abs(after / before - 1)) > 0.08
 
 
 def test_the_dose_changes_nothing() -> None:

@@ -37,7 +37,6 @@ IN_DOUBLE = {
 COMPILED = {}
 LOOSE = {
     "bayes/sd_cbv": 1e-3,  # a small SD as the difference of two squares, in single precision
-    "gamma_variate/cbv": 1e-3,  # where shape and onset balance, the end of the search depends on the last bit
 }
 """What is less equal than promised, and how equal it is."""
 

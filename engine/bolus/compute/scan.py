@@ -15,7 +15,7 @@ from bolus_kernels.asl import AslProtocol
 from bolus_kernels.bootstrap import Volume
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.method import AIC, RESIDUE, Method
+from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 
@@ -58,7 +58,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                 protocol = protocol._replace(
                     blood_volume=values["cbv"], typical_volume=_typical(values["cbv"])
                 )
-            if method.family == "deconvolution" and recipe["dsc.bootstrap"]:
+            if recipe["dsc.bootstrap"] and _lacks_deviations(method):
                 spread = run_bootstrap(
                     method, volume_by(recipe, machine), curves, protocol, parameters, machine,
                     recipe["dsc.bootstrap"],
@@ -101,6 +101,13 @@ def volume_by(recipe: Recipe, device: Device) -> Volume:
         return method.function(curves, protocol, parameters, device)["cbv"]
 
     return volume
+
+
+def _lacks_deviations(method: Method) -> bool:
+    """Whether a deconvolution says nothing of its own uncertainty, so that the bootstrap has to."""
+    return method.family == "deconvolution" and not any(
+        name.startswith(STANDARD_DEVIATION) for name in method.maps
+    )
 
 
 def _typical(volume: NDArray[Any]) -> float:
