@@ -8,10 +8,11 @@ import argparse
 import json
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import machine
 
-BENCHMARKS = ("kernels", "scan", "aif", "gpu")
+BENCHMARKS = ("kernels", "scan", "aif", "leakage", "bayes", "gpu")
 
 
 def main() -> None:
@@ -22,10 +23,16 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = import_module(f"benchmarks.{chosen.name}").measure()
     for row in rows:
-        print(f"{row['what']:<58} {row['rate']:>12,.0f} /s  {row['ratio']:>8,.1f} x {row['against']}")
+        print(_line(row))
     chosen.out.mkdir(parents=True, exist_ok=True)
     result = {"machine": machine(), "rows": rows}
     (chosen.out / f"{chosen.name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _line(row: dict[str, Any]) -> str:
+    """What is measured, then its errors in words, or its rate and how it compares."""
+    said = row.get("said") or f"{row['rate']:>12,.0f} /s  {row['ratio']:>8,.3g} x {row['against']}"
+    return f"{row['what']:<58} {said}"
 
 
 if __name__ == "__main__":

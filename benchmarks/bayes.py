@@ -139,7 +139,7 @@ def _both(curves: Array, typical: float | None = None) -> tuple[dict[str, Array]
         started = time.perf_counter()
         found = bayes.function(curves, protocol, bayes.defaults(), cpu())
         best = min(best, time.perf_counter() - started)
-    return found, other | {"cbv": protocol.blood_volume}, len(curves) / best
+    return found, other | {"cbv": np.asarray(protocol.blood_volume)}, len(curves) / best
 
 
 def rmse_ratio(
@@ -155,8 +155,5 @@ def rmse_ratio(
 def coverage(found: dict[str, Array], truth: dict[str, Array], name: str, part: slice) -> float:
     """Share of truths within the 95 % interval: log-normal for flow and transit time, normal for the others."""
     mean, spread, real = found[name][part], found[f"sd_{name}"][part], truth[name][part]
-    if name in ("cbf", "mtt"):
-        away = np.log(real / mean) / (spread / mean)
-    else:
-        away = (real - mean) / spread
+    away = np.log(real / mean) / (spread / mean) if name in ("cbf", "mtt") else (real - mean) / spread
     return float(np.mean(np.abs(away) <= COVERING))

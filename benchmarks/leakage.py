@@ -20,7 +20,6 @@ TIME = 1.5 * np.arange(60)
 FINE = simulate.FINE * np.arange(round(TIME[-1] / simulate.FINE) + 1)
 REFERENCE_VOLUME = 3.5
 VOXELS = 400
-ALIGNMENTS = ("none", "delay", "transit")
 LEAKS = {"bsw": (0.0, 0.0), "bidirectional": (0.02, 0.2)}
 """Model -> the range of kep (1/s) of what is simulated for it."""
 
@@ -110,20 +109,20 @@ def errors(truth: Truth, model: str, alignment: str) -> dict[str, float]:
 
 
 def measure() -> list[dict[str, Any]]:
-    """Print and give a row for each model, tissue, noise and alignment."""
+    """A row for each model, tissue, noise and alignment."""
     rows = []
     for model in LEAKS:
         for varied in (False, True):
             for cnr in (None, 10.0, 20.0, 50.0):
                 truth = simulated(VOXELS, model, varied, cnr, 3)
-                for alignment in ALIGNMENTS:
+                for alignment in shelf()[model].choices["alignment"]:
                     found = errors(truth, model, alignment)
                     what = f"{model}, {'varied' if varied else 'same'} shape, CNR {cnr or 'infinite'}, {alignment}"
-                    print(
-                        f"{what:<58} |error| {100 * found['median']:6.2f} % (90 %: {100 * found['most']:6.2f} %)  "
+                    said = (
+                        f"|error| {100 * found['median']:6.2f} % (90 %: {100 * found['most']:6.2f} %)  "
                         f"r(K2) {found['k2']:.4f}  not leaky: {100 * found['changed']:6.2f} %"
                     )
-                    rows.append({"what": what, **found})
+                    rows.append({"what": what, "said": said, **found})
     return rows
 
 

@@ -64,15 +64,24 @@ def demo(out_dir: Path) -> None:
     show_default=True,
     help="How the ASL is labelled.",
 )
+@click.option(
+    "--echo-time",
+    "echo_times",
+    type=float,
+    multiple=True,
+    default=(0.03,),
+    metavar="SECONDS",
+    help="Of the DSC; repeat it, rising, for several echoes [default: 0.03].",
+)
 def phantom(
     out_dir: Path, subjects: int, sessions: int, shape: tuple[int, int, int], volumes: int, snr: float,
-    seed: int, contrasts: tuple[str, ...], labeling: Labeling,
+    seed: int, contrasts: tuple[str, ...], labeling: Labeling, echo_times: tuple[float, ...],
 ) -> None:  # fmt: skip
     """Write a BIDS cohort with DSC and ASL to OUT_DIR, its truth below OUT_DIR/derivatives/phantom."""
     from bolus.phantom import write_cohort
 
     write_cohort(
         out_dir, subjects, sessions=sessions, shape=shape, volumes=volumes, snr=snr, seed=seed,
-        contrasts=contrasts, labeling=labeling,
+        contrasts=contrasts, labeling=labeling, echo_times=echo_times,
     )  # fmt: skip
     click.echo(f"The cohort is in {out_dir}. Next: bolus run {out_dir} {out_dir}-maps participant")

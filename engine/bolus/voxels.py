@@ -45,7 +45,7 @@ def volume_of(values: NDArray[Any], rows: NDArray[Any], shape: tuple[int, ...]) 
     return flat.reshape(shape, order="F")
 
 
-def constant(value: float | str | bool, unit: str, source: str) -> Mapping[str, Any]:
+def constant(value: float | str | bool | tuple[float, ...], unit: str, source: str) -> Mapping[str, Any]:
     """How a sidecar tells one number that went into a map."""
     return {"Value": value, "Units": unit, "Source": source}
 

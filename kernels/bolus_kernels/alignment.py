@@ -12,7 +12,7 @@ DELAYS = np.arange(-3.0, 8.5)
 """How much later than the reference, or than the arterial input, a voxel may be, s."""
 ALPHAS, MTTS = (0.6, 1.8, 6.0), np.geomspace(0.7, 20.0, 10)
 """Gamma-distributed transit times: their shapes, and their means in s."""
-FINER = 16
+FINER = 64
 """Steps of the convolution within a volume."""
 
 

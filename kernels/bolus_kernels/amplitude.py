@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.jit import inlined
-from bolus_kernels.scalar import log
 
 MOMENTS = 8
 """Numbers in a cell of the table, of which five are used: rows of eight fill a register."""
@@ -19,7 +18,9 @@ STRONG = 6.0
 USUAL = 0.8
 REACH = 3.0
 """How far above it the table goes on: a voxel's templates are all taken from the table, or all from the series."""
-ZERO, ONE, TWO, THREE, HALF, QUARTER, SIXTH = (np.float32(x) for x in (0, 1, 2, 3, 0.5, 0.25, 1 / 6))
+ZERO, ONE, TWO, THREE, HALF, THIRD, QUARTER, FIFTH, SIXTH = (
+    np.float32(x) for x in (0, 1, 2, 3, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6)
+)
 
 
 def strong(spread: float) -> float:
@@ -48,7 +49,7 @@ def table(spread: float) -> tuple[NDArray[np.float32], float]:
 
 
 @inlined
-def bright(z: Any, apart: Any, precision: Any) -> Any:
+def bright(z: Any, log_z: Any, apart: Any, precision: Any) -> Any:
     """The same where z is large: ln of the integral of 1; then the means of x, x^2, e^x/A and e^2x/A^2.
 
     A = e^apart : CBF/m of the best fit. With v = CBF/(A m) - 1 the likelihood is a narrow Gaussian in v, and ln of
@@ -56,15 +57,20 @@ def bright(z: Any, apart: Any, precision: Any) -> Any:
     """
     slope, bend = -(apart * precision + ONE), precision * (ONE - apart) - ONE
     third = THREE * precision - TWO * apart * precision - TWO
-    sharp = max(z * z + bend, QUARTER * z * z)
-    variance, mode = ONE / sharp, slope / sharp
-    evidence = HALF * (mode * slope - apart * apart * precision - log(sharp))
+    square = z * z
+    sharp = max(square + bend, QUARTER * square)
+    both = ONE / (square * sharp)  # one division for two inverses
+    variance = both * square
+    mode = slope * variance
+    evidence = (
+        HALF * (mode * slope - apart * apart * precision - log_near_one(sharp * both * sharp - ONE)) - log_z
+    )
     evidence += SIXTH * third * mode * (mode * mode + THREE * variance)
     mean = mode + HALF * third * variance * (mode * mode + variance)
     scatter = variance * (ONE + third * mode * variance)
     stretched = ONE / (ONE + mean)
     narrow = scatter * stretched * stretched
-    logarithm = apart - log(stretched) - HALF * narrow
+    logarithm = apart + log_near_one(mean) - HALF * narrow
     return (
         evidence,
         logarithm,
@@ -72,3 +78,9 @@ def bright(z: Any, apart: Any, precision: Any) -> Any:
         ONE + mean,
         (ONE + mean) * (ONE + mean) + scatter,
     )
+
+
+@inlined
+def log_near_one(x: Any) -> Any:
+    """ln(1 + x) of a small x, to x^6/6."""
+    return x * (ONE - x * (HALF - x * (THIRD - x * (QUARTER - x * FIFTH))))

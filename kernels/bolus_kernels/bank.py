@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 from scipy.special import gammainc, gammaincc
 
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import kernel, part
 
 ALPHAS = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0)
 """Shapes of gamma-distributed transit times; beside them one single transit time, and a residue that is a line."""
@@ -18,10 +18,14 @@ BOX, LINE = len(ALPHAS), len(ALPHAS) + 1
 SHAPES = len(ALPHAS) + 2
 LANES = 24
 """Delays side by side in a row: three registers of eight."""
-MTTS, DELAYS, FINER = 15, LANES, 4
-"""Nodes of the coarse grid (transit times evenly spaced in their logarithm), and how much denser the fine one is."""
-FINE_MTTS, FINE_DELAYS = FINER * (MTTS - 1) + 1, FINER * DELAYS
-"""The last FINER - 1 fine delays lie beyond the range and have no prior weight."""
+MTTS, DELAYS = 15, LANES
+"""Nodes of the coarse grid: transit times evenly spaced in their logarithm, and delays."""
+MORE_MTTS, MORE_DELAYS = 8, 4
+"""How much denser the fine grid is."""
+FINE_MTTS, FINE_DELAYS = MORE_MTTS * (MTTS - 1) + 1, MORE_DELAYS * DELAYS
+"""The last MORE_DELAYS - 1 fine delays lie beyond the range and have no prior weight."""
+BLOCKS = FINE_DELAYS // LANES
+"""Rows of the fine grid for one transit time."""
 COMPONENTS = 24
 """Orthogonal curves that the templates are told in: a template is in them to better than a hundredth of its norm."""
 SPREAD = np.array([*(1 / np.sqrt(ALPHAS)), 0.0, 1 / np.sqrt(3.0)])
@@ -127,7 +131,7 @@ def _bank(
         nuisance.append(cumulative_trapezoid(np.frombuffer(leaked), dx=step, initial=0.0))
     taken = np.ascontiguousarray(np.linalg.qr(np.stack(nuisance, 1))[0].T)
     mtts = np.tile(np.geomspace(*mtt, FINE_MTTS), SHAPES)
-    spacing = (delay[1] - delay[0]) / (FINE_DELAYS - FINER)
+    spacing = (delay[1] - delay[0]) / (FINE_DELAYS - MORE_DELAYS)
     delays = delay[0] + spacing * np.arange(FINE_DELAYS)
     _, once, twice = integrals()
     curves = np.empty((mtts.size, FINE_DELAYS, aif.size))
@@ -138,11 +142,13 @@ def _bank(
     seen = norm > UNSEEN * norm.max()
     curves *= np.where(seen, 1 / np.where(seen, norm, 1), 0)[..., None]
     inverse = 6000 * density_factor / np.maximum(norm, UNSEEN * norm.max())
-    rows = (FINE_MTTS * np.arange(SHAPES)[:, None] + np.arange(0, FINE_MTTS, FINER)).ravel()
-    components = _components(curves[rows, ::FINER].reshape(-1, aif.size))
+    rows = (FINE_MTTS * np.arange(SHAPES)[:, None] + np.arange(0, FINE_MTTS, MORE_MTTS)).ravel()
+    components = _components(curves[rows, ::MORE_DELAYS].reshape(-1, aif.size))
     parts = np.einsum("rdt,kt->rkd", curves, components)
     fine = _grid(parts, inverse, mtts, delays)
-    coarse = _grid(parts[rows, :, ::FINER], inverse[rows, ::FINER], mtts[rows], delays[::FINER])
+    coarse = _grid(
+        parts[rows, :, ::MORE_DELAYS], inverse[rows, ::MORE_DELAYS], mtts[rows], delays[::MORE_DELAYS]
+    )
     return Bank(coarse, fine, components.astype(np.float32), taken.astype(np.float32))
 
 
@@ -218,3 +224,29 @@ def _along(u: float, value: Any) -> float:
     place = min(u * NODES, value.size - 1.000001)
     i = int(place)
     return float(value[i] + (place - i) * (value[i + 1] - value[i]))
+
+
+@part
+def around(score: Any, least: Any, step: int, rows: Any) -> int:
+    """The rows of the fine grid around every coarse node that reaches the least score; gives how many there are.
+
+    score : (>= coarse rows, LANES). step : from one fine transit time to the next. Of more than `rows` has room for
+    the last are left out.
+    """
+    count, most = 0, rows.size - 1
+    for s in range(SHAPES):
+        low, high, early, late = MTTS, -1, DELAYS, -1
+        for i in range(MTTS):
+            for j in range(DELAYS):
+                if score[s * MTTS + i, j] > least:
+                    low, high, early, late = min(low, i), i, min(early, j), max(late, j)
+        if high >= 0:
+            begin, end = (
+                MORE_DELAYS * max(early - 1, 0) // LANES,
+                MORE_DELAYS * min(late + 1, DELAYS - 1) // LANES,
+            )
+            for i in range(MORE_MTTS * max(low - 1, 0), MORE_MTTS * min(high + 1, MTTS - 1) + 1, step):
+                for block in range(begin, end + 1):
+                    rows[min(count, most)] = (s * FINE_MTTS + i) * BLOCKS + block
+                    count += 1
+    return count

@@ -14,7 +14,7 @@ from bolus_kernels.device import Device
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.jit import finite_part, kernel
 from bolus_kernels.method import METHODS, RESIDUE, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.residue import UNKNOWNS, Flow, Room, lattice, room, voxel_posterior
+from bolus_kernels.residue import UNKNOWNS, Flow, lattice, room, voxel_posterior
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 

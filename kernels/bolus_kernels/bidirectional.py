@@ -23,7 +23,7 @@ TERMS = 36
 """Of a Chebyshev series over kep, a multiple of 4: what is retained is in it to 1e-10."""
 SCAN = 49
 """Values of kep that are compared before the best of them is refined."""
-COARSE = np.linspace(-1.0, 1.0, 6)
+COARSE = np.linspace(-1.0, 1.0, 32)
 """Where in -1..1 kep stands while the shape of the blood is chosen."""
 ZERO, ONE, TWO, HALF = 0.0, 1.0, 2.0, 0.5
 
@@ -51,7 +51,7 @@ class Retention(NamedTuple):
     family="volume",
     maps={"cbv": "ml/100g", "k1": "1", "k2": "1/s", "kep": "1/s"},
     parameters={"kep_most": (0.2, "1/s", 0.01, 2.0)},
-    choices={"alignment": ALIGNMENTS},
+    choices={"alignment": ALIGNMENTS[:2]},  # with a transit time and kep too, nothing is left to tell them apart
     cuda=True,
     paper="Leu et al., AJNR Am J Neuroradiol 37:1440 (2016)",
     equation="dR2*(t) = K1 m(t) - K2 integral_0^t m(s) e^(-kep (t-s)) ds; CBV from dR2* + K2 integral m e^(-kep (t-s))",

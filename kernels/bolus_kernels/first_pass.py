@@ -34,6 +34,7 @@ NEAR, NEARER = 1e-3, 0.9
 
 @method(
     "gamma_variate",
+    label="gammaVariate",
     contrast="dsc",
     family="volume",
     maps={"cbv": "ml/100g"},
@@ -50,15 +51,12 @@ def gamma_variate(
     curves : (n, t) float32, 1/s. Gives cbv : (n,) float32, ml/100g, and state : (n,) uint8, NO_SOLUTION where no
     gamma variate of positive area fits, or fewer than 4 samples lie on it. Least squares over the samples up to the
     last one of the unbroken run after the peak that is at least cutoff times the peak (parameter), best over alpha,
-    beta and t0 up to the peak; the arterial input in the same way. Raises ValueError for an arterial input without
-    a first pass.
+    beta and t0 up to the peak; the arterial input in the same way, and where it has no such fit no voxel has.
     Source: Thompson 1964; variable projection after Kaufman, BIT 15:49 (1975).
     """
     search, cutoff = _search(len(protocol.aif), protocol.repetition_time), parameters["cutoff"]
     arterial, state = np.full(1, np.nan), np.zeros(1, np.uint8)
     _areas(time_major(protocol.aif[None]), protocol.repetition_time, cutoff, *search, arterial, state)
-    if state[0]:
-        raise ValueError("the arterial input function has no first pass")
     maps = empty_maps(METHODS["gamma_variate"], curves.shape[0])
     area = np.full(curves.shape[0], np.nan)
     if device.kind == "cuda":
@@ -69,6 +67,7 @@ def gamma_variate(
     else:
         _areas(time_major(curves), protocol.repetition_time, cutoff, *search, area, maps["state"])
     maps["cbv"] = (100 * protocol.density_factor / arterial * area).astype(np.float32)
+    maps["state"][(maps["state"] == State.GOOD) & (state[0] != State.GOOD)] = State.NO_SOLUTION
     return maps
 
 

@@ -9,24 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.amplitude import FAINTEST, MOMENTS, STEP_Q, STEP_Z, bright
-from bolus_kernels.bank import COMPONENTS, DELAYS, FINE_DELAYS, FINE_MTTS, FINER, LANES, MTTS, SHAPES, Grid
+from bolus_kernels.bank import COMPONENTS, LANES, MTTS, SHAPES, Grid, around
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
-NEGLIGIBLE = np.float32(10.0)
-"""Templates whose log posterior is this far below the best's (5e-5) carry no mass."""
-AROUND, BETWEEN = np.float32(3.0), np.float32(15.0)
+NEGLIGIBLE = np.float32(8.0)
+"""Templates whose log posterior is this far below the best's (3e-4) carry no mass."""
+AROUND, BETWEEN = np.float32(2.0), np.float32(15.0)
 """How much better a fine node may be than the coarse ones around it: the second shared by the coarse nodes."""
-SHARP, RESOLVED = np.float32(4.0), np.float32(12.0)
-"""Coarse nodes that must share the mass: before every other fine transit time will do, and before no fine one is needed."""
-MARGIN = np.float32(30.0)
+KEEN, SHARP, RESOLVED = np.float32(4.0), np.float32(7.0), np.float32(12.0)
+"""Coarse nodes that must share the mass: before every second fine transit time will do, before every fourth, before
+no fine grid is needed."""
+ROWS = 960
+"""Rows of the fine grid that a voxel has room for: more than every fourth transit time of all of it."""
+MARGIN = np.float32(26.0)
 """A voxel is bright where z^2 of its best template is this far above what the series needs."""
 UNKNOWNS = 4
 """Degrees of freedom that the best template takes: constant, flow, transit time, delay."""
 P, X, V, D, L, H, PP, XX, VV, DD, LL, HH = range(12)
 """Sums over the posterior of 1, ln(CBF/m), MTT CBF/m, delay, ln MTT, SD of transit times; and of their squares."""
 SUMS = 12
-BLOCKS = FINE_DELAYS // LANES
 ZERO, ONE, HALF, BELOW_ALL = np.float32(0), np.float32(1), np.float32(0.5), np.float32(-1e6)
 Z_UNIT, Q_UNIT, Z_FIRST = np.float32(1 / STEP_Z), np.float32(1 / STEP_Q), np.float32(FAINTEST)
 RULER, NO_BITS = np.float32(64), np.int32(-(2**31))
@@ -37,15 +39,15 @@ BEYOND = np.float32(1.001)
 class Lattice(NamedTuple):
     """A grid of templates in float32, with what is believed of its nodes before the data.
 
-    parts, inverse, shape, delay : as in `bank.Grid`. mtt, log_mtt, spread : (rows,), s, ln s, s.
+    parts, inverse, shape, mtt, spread, delay : as in `bank.Grid`. log_inverse : ln of it.
     prior : (rows, LANES), ln of the prior of a node, up to a constant.
     """
 
     parts: NDArray[np.float32]
     inverse: NDArray[np.float32]
+    log_inverse: NDArray[np.float32]
     shape: NDArray[np.uint32]
     mtt: NDArray[np.float32]
-    log_mtt: NDArray[np.float32]
     spread: NDArray[np.float32]
     delay: NDArray[np.float32]
     prior: NDArray[np.float32]
@@ -84,18 +86,23 @@ def lattice(grid: Grid, mtt: tuple[float, float], delay: tuple[float, float], mo
     of_delay = -0.5 * ((grid.delay - delay[0]) / delay[1]) ** 2
     of_delay[(grid.delay <= grid.delay.min()) | (np.abs(grid.delay - most) < 1e-6)] += np.log(0.5)
     of_delay[grid.delay > most + 1e-6] = BELOW_ALL
-    numbers = (grid.mtt, log_mtt, grid.spread, grid.delay, of_mtt[:, None] + of_delay)
-    return Lattice(grid.parts, grid.inverse, grid.shape, *(np.asarray(x, np.float32) for x in numbers))
+    numbers = (grid.mtt, grid.spread, grid.delay, of_mtt[:, None] + of_delay)
+    return Lattice(
+        grid.parts,
+        grid.inverse,
+        np.log(grid.inverse),
+        grid.shape,
+        *(np.asarray(x, np.float32) for x in numbers),
+    )
 
 
 def room() -> Room:
     """Memory for the voxels of one thread."""
-    rows = SHAPES * FINE_MTTS * BLOCKS
     return Room(
-        np.empty((rows, LANES), np.float32),
-        np.empty((rows, LANES), np.float32),
-        np.empty(rows, np.uint32),
-        np.empty(rows, np.int32),
+        np.empty((ROWS, LANES), np.float32),
+        np.empty((ROWS, LANES), np.float32),
+        np.empty(ROWS, np.uint32),
+        np.empty(ROWS, np.int32),
         np.empty(SHAPES, np.float32),
         np.empty(SUMS, np.float32),
         np.empty((3, LANES), np.float32),
@@ -126,8 +133,11 @@ def voxel_posterior(
         sharing = sums[P] * sums[P] / sums[PP]
         if level > 0 or sharing >= RESOLVED:
             break
-        step = FINER // 2 if sharing >= SHARP else 1
-        count = narrow(enough - AROUND - BETWEEN / sharing, step, room)
+        least = enough - AROUND - BETWEEN / sharing
+        step, count = 1 if sharing < KEEN else (2 if sharing < SHARP else 4), ROWS + 1
+        while count > ROWS:
+            count = around(room.score, least, step, room.rows)
+            step *= 2
     for i in range(5):
         mean = sums[X + i] / sums[P]
         result[i], result[5 + i] = mean, sqrt(max(sums[XX + i] / sums[P] - mean * mean, ZERO))
@@ -198,11 +208,14 @@ def sum_up(grid: Any, z_most: Any, noise: Any, unit: Any, flow: Any, count: int,
 def add_bright(grid: Any, i: int, per_noise: Any, gain: Any, flow: Any, level: Any, room: Any) -> None:
     """Add a row of templates that stand far above the noise: the series."""
     r, strong, precision = room.rows[i], flow.strong, flow.precision
+    log_gain = log(gain)
     p, pp, x, xx, v, vv, d, dd = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     for j in range(LANES):
         z = max(room.correlation[i, j] * per_noise, strong)
         size, delay = z * grid.inverse[r, j] * gain, grid.delay[r, j]
-        evidence, mean, square, once, twice = bright(z, log(size), precision)
+        log_z = log(z)
+        apart = log_z + grid.log_inverse[r, j] + log_gain
+        evidence, mean, square, once, twice = bright(z, log_z, apart, precision)
         w = exp(room.score[i, j] + evidence - level)
         p += w
         pp += w * w
@@ -221,10 +234,11 @@ def add_faint(
 ) -> None:
     """Add a row of templates of any height: the table, between its nodes in straight lines."""
     r, cells, total, moments = room.rows[i], room.cells, room.total, flow.moments
+    log_gain = log(gain)
     most_z, most_q = np.float32(moments.shape[1]) - BEYOND, np.float32(moments.shape[0]) - BEYOND
     for j in range(LANES):
         z = (room.correlation[i, j] * per_noise - Z_FIRST) * Z_UNIT
-        q = (-log(grid.inverse[r, j] * gain) - flow.least_q) * Q_UNIT
+        q = (-grid.log_inverse[r, j] - log_gain - flow.least_q) * Q_UNIT
         cells[0, j], cells[1, j] = max(ZERO, min(z, most_z)), max(ZERO, min(q, most_q))
         cells[2, j] = exp(room.score[i, j] - level)
     p, pp, d, dd = ZERO, ZERO, ZERO, ZERO
@@ -255,7 +269,7 @@ def add(
     grid: Any, r: int, p: Any, pp: Any, x: Any, xx: Any, v: Any, vv: Any, d: Any, dd: Any, room: Any
 ) -> None:
     """Add what a row summed to: its transit time is one, and so are their logarithm and spread."""
-    sums, mtt, log_mtt, spread = room.sums, grid.mtt[r], grid.log_mtt[r], grid.spread[r]
+    sums, mtt, log_mtt, spread = room.sums, grid.mtt[r], log(grid.mtt[r]), grid.spread[r]
     room.mass[grid.shape[r]] += p
     sums[P], sums[PP] = sums[P] + p, sums[PP] + pp
     sums[X], sums[XX] = sums[X] + x, sums[XX] + xx
@@ -263,28 +277,3 @@ def add(
     sums[D], sums[DD] = sums[D] + d, sums[DD] + dd
     sums[L], sums[LL] = sums[L] + p * log_mtt, sums[LL] + p * log_mtt * log_mtt
     sums[H], sums[HH] = sums[H] + p * spread, sums[HH] + p * spread * spread
-
-
-@finite_part
-def narrow(least: Any, step: int, room: Any) -> int:
-    """The rows of the fine grid around every coarse node that reaches the least score; gives how many.
-
-    step : from one of its transit times to the next.
-    """
-    count = 0
-    for s in range(SHAPES):
-        low, high, early, late = MTTS, -1, DELAYS, -1
-        for i in range(MTTS):
-            row = s * MTTS + i
-            if np.float32(room.best[row]) > RULER * least:
-                low, high = min(low, i), i
-                for j in range(DELAYS):
-                    if room.score[row, j] > least:
-                        early, late = min(early, j), max(late, j)
-        if high >= 0:
-            begin, end = FINER * max(early - 1, 0) // LANES, FINER * min(late + 1, DELAYS - 1) // LANES
-            for i in range(FINER * max(low - 1, 0), FINER * min(high + 1, MTTS - 1) + 1, step):
-                for block in range(begin, end + 1):
-                    room.rows[count] = (s * FINE_MTTS + i) * BLOCKS + block
-                    count += 1
-    return count

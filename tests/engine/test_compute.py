@@ -1,11 +1,14 @@
 """What is made of curves: identities between maps, the state of every voxel, and no bit that depends on threads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bolus.compute import blocks, compute
+from bolus.compute import blocks, compute, scan
 from bolus.prepare import prepare
-from bolus_kernels.device import cpu
+from bolus.recipe import chosen_methods
+from bolus_kernels.device import Device, cpu
 from bolus_kernels.state import MEANINGS, State
 from tests.engine.made import asl_series, dsc_series, dsc_signal, recipe, volume
 
@@ -154,9 +157,9 @@ def test_the_aif_voxels_are_a_map():
     assert marked[:4, :2, 0].all()
 
 
-def test_a_gpu_is_not_claimed_where_a_method_has_no_kernel_for_it():
-    from bolus_kernels.device import Device
-
+def test_a_gpu_is_not_claimed_where_a_method_has_no_kernel_for_it(monkeypatch):
     chosen = recipe()
+    without = [replace(method, cuda=False) for method in chosen_methods(chosen, "dsc")]
+    monkeypatch.setattr(scan, "methods_for", lambda *_: without)
     maps = compute(prepare(dsc_series(noisy(), 0.05), chosen), chosen, Device("cuda", "a GPU"))
     assert maps.device == "cpu"

@@ -40,7 +40,7 @@ def test_several_echoes_give_curves_free_of_t1_and_one_for_recovery(t1):
     np.testing.assert_allclose(protocol.baseline_signal, 1000, rtol=1e-5)
     expected = bolus(15.0, 8.0) - np.log(1 + t1 * (TIME > 20)) / ECHO_TIME
     np.testing.assert_allclose(protocol.single_echo[-1], expected, atol=1e-3)
-    assert curves.constants["EchoTime"]["Value"] == [0.012, ECHO_TIME]
+    assert curves.constants["EchoTime"]["Value"] == (0.012, ECHO_TIME)
     one = prepare(SERIES, recipe()).protocol
     assert one.single_echo is None and one.baseline_signal.shape == curves.state.shape
 

@@ -56,6 +56,7 @@ def test_every_map_has_its_name_its_unit_and_a_sidecar(tmp_path, maps):
     units = {
         "desc-osvd_cbf": "ml/100g/min", "desc-osvd_mtt": "s", "desc-osvd_tmax": "s",
         "desc-uncorrected_cbv": "ml/100g", "desc-bsw_cbv": "ml/100g", "desc-bsw_k1": "1", "desc-bsw_k2": "1/s",
+        "bat": "s", "ttp": "s", "psr": "%", "peakheight": "signal", "cnr": "1", "desc-aic_leakage": "label",
         "desc-dscfit_state": "label", "label-brain_desc-dsc_mask": "0/1", "label-AIF_mask": "0/1",
     }  # fmt: skip
     files = {f"{PERF}/sub-01_ses-2_{ending}{kind}" for ending in units for kind in (".nii.gz", ".json")}

@@ -35,7 +35,7 @@ def behind(shape: int, mtt: float, delay: Array) -> Array:
         weights = np.clip((1 - u) * mtt / STEP + 0.5, 0, 1)
     weights[0] /= 2
     curve = fftconvolve(blood, STEP * weights)[: fine.size]
-    return np.interp(TIMES - delay[:, None], fine, curve) / 6000 / simulate.KAPPA_RHO
+    return np.asarray(np.interp(TIMES - delay[:, None], fine, curve) / 6000 / simulate.KAPPA_RHO)
 
 
 def made(leaked: Array | None = None) -> bank.Bank:
@@ -76,7 +76,7 @@ def test_the_series_is_the_integral_over_the_flow(spread: float, apart: float) -
     for z in (strong, 2 * strong, 8 * strong):
         truth = moments(z, np.log(z) - apart, spread)
         evidence, x, xx, once, twice = amplitude.bright(
-            np.float32(z), np.float32(apart), np.float32(spread**-2.0)
+            *(np.float32(x) for x in (z, np.log(z), apart, spread**-2.0))
         )
         sd = np.sqrt(truth[2] - truth[1] ** 2)
         assert abs(evidence - np.log(spread) - truth[0]) <= 0.01
@@ -112,7 +112,7 @@ def test_errors_are_smaller_than_those_of_osvd() -> None:
         protocol = benchmark.protocol_of(curves)
         known = shelf()["osvd"]
         other = known.function(curves, protocol, known.defaults(), device.cpu())
-        other["cbv"] = protocol.blood_volume
+        other["cbv"] = np.asarray(protocol.blood_volume)
         found = maps_of(curves, protocol)
         ratios.append(
             [benchmark.rmse_ratio(found, other, truth, name, slice(None)) for name in benchmark.TARGETS]

@@ -91,6 +91,6 @@ def test_where_there_is_no_first_pass_the_voxel_has_a_state():
     assert maps["cbv"][3] == pytest.approx(70, rel=1e-5)
 
 
-def test_an_input_without_a_first_pass_is_refused():
-    with pytest.raises(ValueError, match="no first pass"):
-        run(np.ones((2, 60)), PROTOCOL._replace(aif=np.zeros(60)))
+def test_an_input_without_a_first_pass_leaves_every_voxel_with_a_state():
+    maps = run(bolus(TIME, [(9, 10.2, 2.5, 2.0)]), PROTOCOL._replace(aif=np.zeros(60)))
+    assert maps["state"].tolist() == [State.NO_SOLUTION] and np.isnan(maps["cbv"]).all()

@@ -184,7 +184,10 @@ def test_every_parameter_runs_at_both_ends_of_its_range_and_changes_something(kn
 
 @every_choice
 def test_every_choice_is_obeyed_and_agrees_with_its_reference(known: Method, chosen: dict[str, str]) -> None:
-    """Maps, and what a method gives beside them, each within what its judge allows."""
+    """Maps, and what a method gives beside them, each within what its judge allows.
+
+    Where two shapes of normal tissue fit equally well, either may be taken, and the fits alone must agree.
+    """
     assert known.name in JUDGES, f"{known.name} has no reference in benchmarks/reference/judge.py"
     protocol: Any
     curves, protocol = example(known, 30, seed=7)
@@ -195,11 +198,16 @@ def test_every_choice_is_obeyed_and_agrees_with_its_reference(known: Method, cho
     assert not chosen or not same(found, run(known, curves, protocol)), f"{chosen} is not obeyed"
     truth = judged(known.name, curves, protocol, parameters)
     assert set(truth) - {AIC, RESIDUE} == set(known.maps)
+    ties = 0.05 if chosen.get("alignment", "none") != "none" else 0.0
+    strayed = np.zeros(len(curves), np.bool_)
     for name, limit in allowed(known.name, truth, parameters).items():
         if name in found:
             assert found[name].shape == truth[name].shape
             assert np.array_equal(np.isnan(found[name]), np.isnan(truth[name])), name
-            assert np.nanmax(np.abs(found[name] - truth[name]) / limit) <= 1, name
+            strays = np.abs(found[name] - truth[name]) > limit
+            assert name != AIC or not strays.any()
+            strayed |= strays.reshape(len(curves), -1).any(axis=1)
+    assert np.mean(strayed) <= ties, np.flatnonzero(strayed)
 
 
 def test_every_leakage_model_says_how_well_it_fits() -> None:

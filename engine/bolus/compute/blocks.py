@@ -16,7 +16,7 @@ from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.method import Method, VoxelMaps
 
 BLOCK = 16384
-"""Voxels a block: the same cut on every machine and for any number of threads, so that results are the same."""
+"""Voxels a block, the same for any number of threads; a GPU takes all at once and cuts them by its own memory."""
 Work = Callable[[NDArray[Any], Any, NDArray[np.int64]], VoxelMaps]
 
 
@@ -49,7 +49,7 @@ def run_bootstrap(
 
 
 def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device) -> VoxelMaps:
-    cuts = list(_cuts(curves, protocol))
+    cuts = _cuts(curves, protocol, BLOCK if device.kind == "cpu" else max(1, len(curves.voxels)))
 
     def one(cut: tuple[Any, Any]) -> VoxelMaps:
         rows, its_protocol = cut
@@ -69,13 +69,13 @@ def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device) -> V
     return whole
 
 
-def _cuts(curves: Curves, protocol: Any) -> list[tuple[Any, Any]]:
+def _cuts(curves: Curves, protocol: Any, block: int) -> list[tuple[Any, Any]]:
     """Rows of each block with the protocol they are computed by: neighbourhoods have an arterial input of their own."""
     if not curves.regions:
         n = len(curves.voxels)
-        return [(slice(begin, min(begin + BLOCK, n)), protocol) for begin in range(0, n, BLOCK)]
+        return [(slice(begin, min(begin + block, n)), protocol) for begin in range(0, n, block)]
     return [
-        (region.rows[begin : begin + BLOCK], protocol._replace(aif=region.aif.concentration))
+        (region.rows[begin : begin + block], protocol._replace(aif=region.aif.concentration))
         for region in curves.regions
-        for begin in range(0, region.rows.size, BLOCK)
+        for begin in range(0, region.rows.size, block)
     ]

@@ -60,7 +60,7 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
         echo_time=echo_time, baseline_signal=made.baseline_signal, single_echo=made.single_echo,
     )  # fmt: skip
     constants = {
-        "EchoTime": {"Value": list(acquisition.echo_time), "Units": "s", "Source": "sidecar"},
+        "EchoTime": constant(acquisition.echo_time if len(echoes) > 1 else echo_time, "s", "sidecar"),
         "RepetitionTime": constant(acquisition.repetition_time, "s", "sidecar"),
         "BaselineVolumes": {
             "First": dummies + steady.baseline[0],

@@ -159,7 +159,8 @@ def _refine(curve: Any, step: float, low: Any, high: Any, place: Any, found: Any
             outwards = (place[i] <= low[i] and gradient[i] < 0) or (place[i] >= high[i] and gradient[i] > 0)
             free[i] = not outwards
         promised = _solve(normal, gradient, damping, free, factor, move)
-        if promised <= ENOUGH * total or damping > 1e12 or high[2] - place[2] < NEAR * step:
+        leaving = gradient[2] > 0 and low[2] < place[2] and high[2] - place[2] < NEAR * step
+        if promised <= ENOUGH * total or damping > 1e12 or leaving:
             break
         for i in range(3):
             trial[i] = min(max(place[i] + move[i], low[i]), high[i])
