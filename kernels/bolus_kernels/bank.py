@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 from scipy.special import gammainc, gammaincc
 
-from bolus_kernels.jit import kernel, part
+from bolus_kernels.jit import kernel
 
 ALPHAS = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0)
 """Shapes of gamma-distributed transit times; beside them one single transit time, and a residue that is a line."""
@@ -24,8 +24,6 @@ MORE_MTTS, MORE_DELAYS = 8, 4
 """How much denser the fine grid is."""
 FINE_MTTS, FINE_DELAYS = MORE_MTTS * (MTTS - 1) + 1, MORE_DELAYS * DELAYS
 """The last MORE_DELAYS - 1 fine delays lie beyond the range and have no prior weight."""
-BLOCKS = FINE_DELAYS // LANES
-"""Rows of the fine grid for one transit time."""
 COMPONENTS = 24
 """Orthogonal curves that the templates are told in: a template is in them to better than a hundredth of its norm."""
 SPREAD = np.array([*(1 / np.sqrt(ALPHAS)), 0.0, 1 / np.sqrt(3.0)])
@@ -224,29 +222,3 @@ def _along(u: float, value: Any) -> float:
     place = min(u * NODES, value.size - 1.000001)
     i = int(place)
     return float(value[i] + (place - i) * (value[i + 1] - value[i]))
-
-
-@part
-def around(score: Any, least: Any, step: int, rows: Any) -> int:
-    """The rows of the fine grid around every coarse node that reaches the least score; gives how many there are.
-
-    score : (>= coarse rows, LANES). step : from one fine transit time to the next. Of more than `rows` has room for
-    the last are left out.
-    """
-    count, most = 0, rows.size - 1
-    for s in range(SHAPES):
-        low, high, early, late = MTTS, -1, DELAYS, -1
-        for i in range(MTTS):
-            for j in range(DELAYS):
-                if score[s * MTTS + i, j] > least:
-                    low, high, early, late = min(low, i), i, min(early, j), max(late, j)
-        if high >= 0:
-            begin, end = (
-                MORE_DELAYS * max(early - 1, 0) // LANES,
-                MORE_DELAYS * min(late + 1, DELAYS - 1) // LANES,
-            )
-            for i in range(MORE_MTTS * max(low - 1, 0), MORE_MTTS * min(high + 1, MTTS - 1) + 1, step):
-                for block in range(begin, end + 1):
-                    rows[min(count, most)] = (s * FINE_MTTS + i) * BLOCKS + block
-                    count += 1
-    return count

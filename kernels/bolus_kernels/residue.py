@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.amplitude import FAINTEST, MOMENTS, STEP_Q, STEP_Z, bright
-from bolus_kernels.bank import COMPONENTS, LANES, MTTS, SHAPES, Grid, around
+from bolus_kernels.bank import (
+    COMPONENTS, DELAYS, FINE_DELAYS, FINE_MTTS, LANES, MORE_DELAYS, MORE_MTTS, MTTS, SHAPES, Grid,
+)  # fmt: skip
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
@@ -20,6 +22,8 @@ AROUND, BETWEEN = np.float32(2.0), np.float32(15.0)
 KEEN, SHARP, RESOLVED = np.float32(4.0), np.float32(7.0), np.float32(12.0)
 """Coarse nodes that must share the mass: before every second fine transit time will do, before every fourth, before
 no fine grid is needed."""
+BLOCKS = FINE_DELAYS // LANES
+"""Rows of the fine grid for one transit time."""
 ROWS = 960
 """Rows of the fine grid that a voxel has room for: more than every fourth transit time of all of it."""
 MARGIN = np.float32(26.0)
@@ -277,3 +281,29 @@ def add(
     sums[D], sums[DD] = sums[D] + d, sums[DD] + dd
     sums[L], sums[LL] = sums[L] + p * log_mtt, sums[LL] + p * log_mtt * log_mtt
     sums[H], sums[HH] = sums[H] + p * spread, sums[HH] + p * spread * spread
+
+
+@finite_part
+def around(score: Any, least: Any, step: int, rows: Any) -> int:
+    """The rows of the fine grid around every coarse node that reaches the least score; gives how many there are.
+
+    score : (>= coarse rows, LANES). step : from one fine transit time to the next. Of more than `rows` has room for
+    the last are left out.
+    """
+    count, most = 0, rows.size - 1
+    for s in range(SHAPES):
+        low, high, early, late = MTTS, -1, DELAYS, -1
+        for i in range(MTTS):
+            for j in range(DELAYS):
+                if score[s * MTTS + i, j] > least:
+                    low, high, early, late = min(low, i), i, min(early, j), max(late, j)
+        if high >= 0:
+            begin, end = (
+                MORE_DELAYS * max(early - 1, 0) // LANES,
+                MORE_DELAYS * min(late + 1, DELAYS - 1) // LANES,
+            )
+            for i in range(MORE_MTTS * max(low - 1, 0), MORE_MTTS * min(high + 1, MTTS - 1) + 1, step):
+                for block in range(begin, end + 1):
+                    rows[min(count, most)] = (s * FINE_MTTS + i) * BLOCKS + block
+                    count += 1
+    return count
