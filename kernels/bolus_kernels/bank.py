@@ -24,6 +24,8 @@ MORE_MTTS, MORE_DELAYS = 8, 4
 """How much denser the fine grid is."""
 FINE_MTTS, FINE_DELAYS = MORE_MTTS * (MTTS - 1) + 1, MORE_DELAYS * DELAYS
 """The last MORE_DELAYS - 1 fine delays lie beyond the range and have no prior weight."""
+BLOCKS = FINE_DELAYS // LANES
+"""Rows of the fine grid for one transit time."""
 COMPONENTS = 24
 """Orthogonal curves that the templates are told in: a template is in them to better than a hundredth of its norm."""
 SPREAD = np.array([*(1 / np.sqrt(ALPHAS)), 0.0, 1 / np.sqrt(3.0)])

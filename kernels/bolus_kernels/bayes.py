@@ -14,7 +14,7 @@ from bolus_kernels.device import Device
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.jit import finite_part, kernel
 from bolus_kernels.method import METHODS, RESIDUE, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.residue import UNKNOWNS, Flow, lattice, room, voxel_posterior
+from bolus_kernels.residue import BELOW_ALL, UNKNOWNS, Flow, Lattice, room, voxel_posterior
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
@@ -107,6 +107,27 @@ def bayes(
     if protocol.residue:
         maps[RESIDUE] = _residues(maps, shape, protocol, curves.shape[1])
     return maps
+
+
+def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float], most: float) -> Lattice:
+    """A grid for the kernel with priors ln N(mtt[0], mtt[1]) and N(delay[0], delay[1]), delays up to `most`.
+
+    Nodes at an end stand for half the space of the others.
+    """
+    log_mtt = np.log(grid.mtt)
+    of_mtt = -0.5 * ((log_mtt - np.log(mtt[0])) / mtt[1]) ** 2
+    of_mtt[(grid.mtt <= grid.mtt.min()) | (grid.mtt >= grid.mtt.max())] += np.log(0.5)
+    of_delay = -0.5 * ((grid.delay - delay[0]) / delay[1]) ** 2
+    of_delay[(grid.delay <= grid.delay.min()) | (np.abs(grid.delay - most) < 1e-6)] += np.log(0.5)
+    of_delay[grid.delay > most + 1e-6] = BELOW_ALL
+    numbers = (grid.mtt, grid.spread, grid.delay, of_mtt[:, None] + of_delay)
+    return Lattice(
+        grid.parts,
+        grid.inverse,
+        np.log(grid.inverse),
+        grid.shape,
+        *(np.asarray(x, np.float32) for x in numbers),
+    )
 
 
 def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times: int) -> NDArray[np.float32]:

@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from bolus_kernels.amplitude import FAINTEST, MOMENTS, STEP_Q, STEP_Z, bright
 from bolus_kernels.bank import (
-    COMPONENTS, DELAYS, FINE_DELAYS, FINE_MTTS, LANES, MORE_DELAYS, MORE_MTTS, MTTS, SHAPES, Grid,
-)  # fmt: skip
+    BLOCKS,
+    COMPONENTS,
+    DELAYS,
+    FINE_MTTS,
+    LANES,
+    MORE_DELAYS,
+    MORE_MTTS,
+    MTTS,
+    SHAPES,
+)
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
@@ -22,8 +30,6 @@ AROUND, BETWEEN = np.float32(2.0), np.float32(15.0)
 KEEN, SHARP, RESOLVED = np.float32(4.0), np.float32(7.0), np.float32(12.0)
 """Coarse nodes that must share the mass: before every second fine transit time will do, before every fourth, before
 no fine grid is needed."""
-BLOCKS = FINE_DELAYS // LANES
-"""Rows of the fine grid for one transit time."""
 ROWS = 960
 """Rows of the fine grid that a voxel has room for: more than every fourth transit time of all of it."""
 MARGIN = np.float32(26.0)
@@ -77,27 +83,6 @@ class Room(NamedTuple):
     sums: NDArray[np.float32]
     cells: NDArray[np.float32]
     total: NDArray[np.float32]
-
-
-def lattice(grid: Grid, mtt: tuple[float, float], delay: tuple[float, float], most: float) -> Lattice:
-    """A grid for the kernel with priors ln N(mtt[0], mtt[1]) and N(delay[0], delay[1]), delays up to `most`.
-
-    Nodes at an end stand for half the space of the others.
-    """
-    log_mtt = np.log(grid.mtt)
-    of_mtt = -0.5 * ((log_mtt - np.log(mtt[0])) / mtt[1]) ** 2
-    of_mtt[(grid.mtt <= grid.mtt.min()) | (grid.mtt >= grid.mtt.max())] += np.log(0.5)
-    of_delay = -0.5 * ((grid.delay - delay[0]) / delay[1]) ** 2
-    of_delay[(grid.delay <= grid.delay.min()) | (np.abs(grid.delay - most) < 1e-6)] += np.log(0.5)
-    of_delay[grid.delay > most + 1e-6] = BELOW_ALL
-    numbers = (grid.mtt, grid.spread, grid.delay, of_mtt[:, None] + of_delay)
-    return Lattice(
-        grid.parts,
-        grid.inverse,
-        np.log(grid.inverse),
-        grid.shape,
-        *(np.asarray(x, np.float32) for x in numbers),
-    )
 
 
 def room() -> Room:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import leakage
+from bolus_kernels.alignment import ALIGNMENTS
 from bolus_kernels.bidirectional import kep_at
 from bolus_kernels.design import retained
 from bolus_kernels.device import cpu
@@ -28,8 +29,10 @@ def volume(curves):
     return run("uncorrected", np.asfortranarray(curves, np.float32))["cbv"]
 
 
-@pytest.mark.parametrize("alignment", leakage.ALIGNMENTS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "alignment"),
+    [(model, alignment) for model in MODELS for alignment in shelf()[model].choices["alignment"]],
+)
 def test_leakage_of_both_signs_is_taken_out(model, alignment):
     truth = simulated(model, False, None)
     maps = run(model, truth.curves, alignment=alignment)
@@ -47,7 +50,7 @@ def test_what_does_not_leak_keeps_its_volume(model):
 
 def test_noise_costs_no_more_than_least_squares_must():
     truth = simulated("bsw", False, 20.0, 400)
-    for alignment in leakage.ALIGNMENTS:
+    for alignment in ALIGNMENTS:
         found = leakage.errors(truth, "bsw", alignment)
         assert found["median"] < 0.025 and found["k2"] > 0.98, alignment
 
@@ -58,7 +61,7 @@ def test_other_arrivals_and_transit_times_are_no_leakage_where_m_may_have_them()
         alignment: np.median(
             np.abs(run("bsw", truth.curves, alignment=alignment)["cbv"] / volume(truth.tight) - 1)
         )
-        for alignment in leakage.ALIGNMENTS
+        for alignment in ALIGNMENTS
     }
     assert wrong["none"] > wrong["delay"] > wrong["transit"]
     assert wrong["none"] > 0.1 and wrong["transit"] < 0.025
