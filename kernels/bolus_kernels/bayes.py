@@ -14,15 +14,13 @@ from bolus_kernels.device import Device
 from bolus_kernels.dsc import DscProtocol
 from bolus_kernels.jit import finite_part, kernel
 from bolus_kernels.method import METHODS, RESIDUE, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.residue import BELOW_ALL, UNKNOWNS, Flow, Lattice, room, voxel_posterior
+from bolus_kernels.residue import BELOW_ALL, ROUNDING, UNKNOWNS, Flow, Lattice, room, voxel_posterior
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
 MAPS = {"cbf": "ml/100g/min", "mtt": "s", "cbv": "ml/100g", "tmax": "s", "cth": "s"}
 LEAST_NOISE = np.float32(1e-10)
 """Variance, of the curve's largest value squared: rounding, below which nothing can be told."""
-ROUNDING = np.float32(4e-6)
-"""Of the mean: what a curve that is constant still varies by."""
 MOST_UNIT = np.float32(1e12)
 ZERO, ONE = np.float32(0), np.float32(1)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)

@@ -40,6 +40,8 @@ P, X, V, D, L, H, PP, XX, VV, DD, LL, HH = range(12)
 """Sums over the posterior of 1, ln(CBF/m), MTT CBF/m, delay, ln MTT, SD of transit times; and of their squares."""
 SUMS = 12
 ZERO, ONE, HALF, BELOW_ALL = np.float32(0), np.float32(1), np.float32(0.5), np.float32(-1e6)
+ROUNDING = np.float32(4e-6)
+"""Of the mean: what a curve that is constant still varies by."""
 Z_UNIT, Q_UNIT, Z_FIRST = np.float32(1 / STEP_Z), np.float32(1 / STEP_Q), np.float32(FAINTEST)
 RULER, NO_BITS = np.float32(64), np.int32(-(2**31))
 """Best scores are found in whole 64ths: maxima of integers vectorise, those of floats do not."""

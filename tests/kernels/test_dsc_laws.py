@@ -234,7 +234,7 @@ def test_blood_volume_and_leakage_are_linear_in_the_curve(name: str, first: floa
 
 @pytest.mark.parametrize("name", ["bsw", "bidirectional"])
 @law
-@given(more=st.floats(0.2, 2), leak=st.floats(-0.03, 0.03), kep=st.floats(0.005, 0.3))
+@given(more=st.floats(0.2, 2), leak=st.floats(-0.03, 0.03), kep=st.floats(0.005, 0.18))
 def test_leakage_that_is_put_in_is_found_and_taken_out(
     name: str, more: float, leak: float, kep: float
 ) -> None:

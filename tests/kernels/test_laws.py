@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks import example
 from bolus_kernels import device
 from bolus_kernels.asl import Labeling
-from bolus_kernels.concentration import relaxation
+from bolus_kernels.concentration import Echo, relaxation
 from bolus_kernels.shelf import shelf
 
 Array = NDArray[Any]
@@ -43,10 +43,10 @@ def test_relaxation_is_blind_to_the_receiver_gain_and_inverse_in_echo_time(
 ) -> None:
     stored = np.random.default_rng(seed).integers(100, 3000, (30, 8)).astype(np.int16)
     rows = np.arange(8, dtype=np.int64)
-    plain, _ = relaxation(stored, rows, 1.0, 0.0, (0, 6), 1.0, np.inf)
-    scaled, state = relaxation(stored, rows, factor, 0.0, (0, 6), echo_time, np.inf)
-    assert not state.any()
-    assert np.allclose(scaled * echo_time, plain, rtol=2e-6, atol=2e-6)
+    plain = relaxation([Echo(stored, 1.0, 0.0, 1.0)], rows, (0, 6))
+    scaled = relaxation([Echo(stored, factor, 0.0, echo_time)], rows, (0, 6))
+    assert not scaled.state.any()
+    assert np.allclose(scaled.values * echo_time, plain.values, rtol=2e-6, atol=2e-6)
 
 
 @law

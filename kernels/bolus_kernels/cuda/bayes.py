@@ -13,7 +13,7 @@ from bolus_kernels.cuda.deconvolution import finite
 from bolus_kernels.cuda.launch import Scratch, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.jit import part
-from bolus_kernels.residue import UNKNOWNS, Flow, Lattice, Room, room, voxel_posterior
+from bolus_kernels.residue import ROUNDING, UNKNOWNS, Flow, Lattice, Room, room, voxel_posterior
 from bolus_kernels.state import State
 
 RESULTS = 10
@@ -94,9 +94,10 @@ def centre(curve: Any, first: int, stop: int, own: Any) -> Any:
     for t in range(first, stop):
         before += own[t] / np.float32(stop - first)
     share = ONE / max(scale, FAINT)
+    told = scale if scale > ROUNDING * abs(mean) else ZERO
     for t in range(curve.size):
         own[t] *= share
-    return scale, (peak - before) * share
+    return told, (peak - before) * share
 
 
 @part
