@@ -51,9 +51,7 @@ class Retention(NamedTuple):
     family="volume",
     maps={"cbv": "ml/100g", "k1": "1", "k2": "1/s", "kep": "1/s"},
     parameters={"kep_most": (0.2, "1/s", 0.01, 2.0)},
-    choices={
-        "alignment": ALIGNMENTS[:2]
-    },  # with a transit time and kep too, nothing is left to tell them apart
+    choices={"alignment": ALIGNMENTS[:2]},  # another transit time and kep cannot be told apart
     cuda=True,
     paper="Leu et al., AJNR Am J Neuroradiol 37:1440 (2016)",
     equation="dR2*(t) = K1 m(t) - K2 integral_0^t m(s) e^(-kep (t-s)) ds; CBV from dR2* + K2 integral m e^(-kep (t-s))",
