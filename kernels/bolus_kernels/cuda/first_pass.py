@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, lgamma, log, sqrt
+from math import exp, lgamma, log
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from bolus_kernels.cuda.deconvolution import finite
 from bolus_kernels.cuda.launch import Scratch, over_voxels
 from bolus_kernels.device import Device
+from bolus_kernels.gamma_fit import ENOUGH, NEAR, NEARER, SHORTEST, STARTS, STEPS, UNKNOWNS, scan, solve
 from bolus_kernels.jit import part
 from bolus_kernels.state import State
 from bolus_kernels.tiles import FINITE
 
-STARTS, STEPS, UNKNOWNS = 4, 100, 4
-ENOUGH, SHORTEST, NEAR, NEARER = 1e-13, 1e-9, 1e-3, 0.9
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 
 
@@ -71,7 +70,7 @@ def _areas(
     stop = peak + 1
     while stop < times and curve[stop] >= cutoff * curve[peak]:
         stop += 1
-    _scan(curve[:stop], 2 * peak + 1, known, squares, along, gain, which)
+    scan(curve[:stop], 2 * peak + 1, known, squares, along, gain, which)
     best, answer, counted = 0.0, np.nan, 0
     for _ in range(STARTS):
         start = 0
@@ -102,25 +101,6 @@ def _areas(
         area[voxel] = answer
     else:
         state[voxel] = NO_SOLUTION
-
-
-@part
-def _scan(curve: Any, onsets: int, known: Any, squares: Any, along: Any, gain: Any, which: Any) -> None:
-    """For each onset, a half step apart: the shape that tells most of the curve's sum of squares, and how much."""
-    stop = curve.size
-    for onset in range(onsets):
-        along[:] = 0.0
-        for t in range(onset // 2 + 1, stop):
-            row, value = known[2 * t - onset], curve[t]
-            for k in range(along.size):
-                along[k] += value * row[k]
-        gain[onset], which[onset] = 0.0, 0
-        last = 2 * (stop - 1) - onset
-        if last <= 0:
-            continue
-        for k in range(along.size):
-            if along[k] > 0 and along[k] * along[k] > gain[onset] * squares[last, k]:
-                gain[onset], which[onset] = along[k] * along[k] / squares[last, k], k
 
 
 @part
@@ -158,7 +138,7 @@ def _refine(curve: Any, step: float, low: Any, high: Any, place: Any, found: Any
         for i in range(3):
             outwards = (place[i] <= low[i] and gradient[i] < 0) or (place[i] >= high[i] and gradient[i] > 0)
             free[i] = not outwards
-        promised = _solve(normal, gradient, damping, free, factor, move)
+        promised = solve(normal, gradient, damping, free, factor, move)
         leaving = gradient[2] > 0 and low[2] < place[2] and high[2] - place[2] < NEAR * step
         if promised <= ENOUGH * total or damping > 1e12 or leaving:
             break
@@ -205,30 +185,3 @@ def _told(curve: Any, step: float, place: Any, found: Any, normal: Any, gradient
         for j in range(i + 1):
             normal[i, j] -= height * height * sides[i] * sides[j] / square
             normal[j, i] = normal[i, j]
-
-
-@part
-def _solve(normal: Any, gradient: Any, damping: float, free: Any, factor: Any, move: Any) -> float:
-    """Move = (normal + damping diag)^-1 gradient over the free unknowns, by Cholesky; gives the gain it promises."""
-    for i in range(3):
-        for j in range(i + 1):
-            value = normal[i, j] if free[i] and free[j] else 0.0
-            if i == j:
-                value = value * (1 + damping) + 1e-300 if free[i] else 1.0
-            for k in range(j):
-                value -= factor[i, k] * factor[j, k]
-            factor[i, j] = sqrt(max(value, 1e-300)) if i == j else value / factor[j, j]
-    for i in range(3):
-        value = gradient[i] if free[i] else 0.0
-        for k in range(i):
-            value -= factor[i, k] * move[k]
-        move[i] = value / factor[i, i]
-    for i in range(2, -1, -1):
-        value = move[i]
-        for k in range(i + 1, 3):
-            value -= factor[k, i] * move[k]
-        move[i] = value / factor[i, i]
-    promised = 0.0
-    for i in range(3):
-        promised += move[i] * gradient[i] if free[i] else 0.0
-    return promised
