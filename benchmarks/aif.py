@@ -17,7 +17,7 @@ from bolus.prepare.arterial_input import Brain, arterial_input
 from bolus.prepare.relaxed import echoes_of
 from bolus.series import DSC, Scan, Series, Volume
 from bolus.voxels import rows_of
-from bolus_kernels.concentration import relaxation
+from bolus_kernels.dsc.concentration import relaxation
 
 SHAPE, VOLUMES, BASELINE = (40, 40, 8), 60, (0, 7)
 SEEDS = range(1, 51)

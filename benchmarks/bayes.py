@@ -11,7 +11,7 @@ from scipy.special import gammaincc
 
 from benchmarks import example, simulate
 from bolus_kernels.device import cpu
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
 
 Array = NDArray[Any]

@@ -10,8 +10,8 @@ from scipy.integrate import trapezoid
 
 from benchmarks import simulate
 from benchmarks.reference.kinetics import times as readout_times
-from bolus_kernels.asl import AslProtocol, Labeling
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.asl.protocol import AslProtocol, Labeling
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Method
 
 Array = NDArray[Any]

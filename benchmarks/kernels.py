@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks import example
 from benchmarks.loops import csvd_loop, curve_fit_loop, osvd_by_threshold, osvd_loop
-from bolus_kernels.circulant import spectrum
-from bolus_kernels.concentration import Echo, relaxation
-from bolus_kernels.design import volume_weights
 from bolus_kernels.device import cpu
-from bolus_kernels.dsc import VOXELWISE, DscProtocol
+from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.deconvolution.circulant import spectrum
+from bolus_kernels.dsc.leakage.design import volume_weights
+from bolus_kernels.dsc.protocol import VOXELWISE, DscProtocol
 from bolus_kernels.linear import weighted_sums
 from bolus_kernels.method import Method
 from bolus_kernels.shelf import shelf

@@ -11,7 +11,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from benchmarks import simulate
 from bolus_kernels.device import cpu
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
 
 Array = NDArray[Any]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from benchmarks.reference.kinetics import apparent_t1, kinetic, single_delay, times
-from bolus_kernels.asl import AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol
 
 Array = NDArray[Any]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.reference import alignment, asl, dsc, first_pass, leakage, residue, summary, tikhonov
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION
 
 Array = NDArray[Any]

@@ -15,10 +15,10 @@ from bolus.read import read
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.concentration import Echo, relaxation
+from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Contrast
 
 log = logging.getLogger("bolus")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import BolusError
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Contrast
 
 Array = NDArray[Any]

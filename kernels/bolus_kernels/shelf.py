@@ -1,19 +1,21 @@
-"""The shelf: every method that a file of this package defines, found by importing them all once."""
+"""The shelf: every method that a file of the rooms `dsc` and `asl` defines, found by importing them all once."""
 
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
-import bolus_kernels
+from bolus_kernels import asl, dsc
 from bolus_kernels.method import METHODS, Family, Method
 
 
 @cache
 def shelf() -> Mapping[str, Method]:
-    """Every method there is, by name; a new one is a decorated function in any file of this folder."""
-    for module in iter_modules(bolus_kernels.__path__):
-        import_module(f"bolus_kernels.{module.name}")
+    """Every method there is, by name; a new one is a decorated function in any file of those rooms."""
+    for room in (dsc, asl):
+        for module in walk_packages(room.__path__, f"{room.__name__}."):
+            if not module.name.endswith(".cuda"):  # twins are imported where a GPU is asked for
+                import_module(module.name)
     return METHODS
 
 

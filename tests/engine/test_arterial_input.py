@@ -16,7 +16,7 @@ from bolus.prepare.relaxed import echoes_of
 from bolus.read import read
 from bolus.series import DSC, GivenAIF
 from bolus.voxels import rows_of
-from bolus_kernels.concentration import relaxation
+from bolus_kernels.dsc.concentration import relaxation
 from tests.engine.made import dsc_series, recipe, volume
 
 SHAPE, ECHO_TIME, STEP, BASELINE = (20, 20, 8), 0.03, 1.5, (0, 7)

@@ -18,11 +18,11 @@ def compiling():
 
 
 with compiling():
-    from bolus_kernels import bank
+    from bolus_kernels.dsc.posterior import bank
 
 from benchmarks.example import example  # noqa: E402
 from bolus_kernels import device  # noqa: E402
-from bolus_kernels.dsc import DscProtocol  # noqa: E402
+from bolus_kernels.dsc.protocol import DscProtocol  # noqa: E402
 from bolus_kernels.shelf import shelf  # noqa: E402
 
 GPU = device.Device("cuda", "simulated")

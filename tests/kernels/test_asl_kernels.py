@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmarks import example
 from benchmarks.reference.judge import judged
 from bolus_kernels import device
-from bolus_kernels.asl import AslProtocol, Labeling
+from bolus_kernels.asl.protocol import AslProtocol, Labeling
 from bolus_kernels.shelf import shelf
 
 Array = NDArray[Any]

@@ -9,8 +9,9 @@ from scipy.signal import fftconvolve
 
 from benchmarks import bayes as benchmark
 from benchmarks import example, simulate
-from bolus_kernels import amplitude, bank, device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels import device
+from bolus_kernels.dsc.posterior import amplitude, bank
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from benchmarks import example, simulate
 from bolus_kernels import device
-from bolus_kernels.bootstrap import bootstrap, fit
-from bolus_kernels.design import volume_weights
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.deconvolution.bootstrap import bootstrap, fit
+from bolus_kernels.dsc.leakage.design import volume_weights
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.linear import weighted_sums
 from bolus_kernels.shelf import shelf
 

@@ -10,11 +10,11 @@ from pathlib import Path
 PROGRAM = """
 import hashlib
 import numpy as np
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.deconvolution import osvd
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.dsc.deconvolution.truncation import osvd
 from bolus_kernels.device import cpu
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.multi_delay import multi_delay
+from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.asl.multi_delay import multi_delay
 
 def told(maps):
     for name in sorted(maps):

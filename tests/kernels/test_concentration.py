@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks import simulate
 from benchmarks.reference import dsc
-from bolus_kernels.concentration import Echo, relaxation, usual_echo
+from bolus_kernels.dsc.concentration import Echo, relaxation, usual_echo
 from bolus_kernels.state import State
 
 Array = NDArray[Any]

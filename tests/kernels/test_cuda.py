@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numba import cuda, float32
 
-from bolus_kernels import device, kinetics
+from bolus_kernels import device
+from bolus_kernels.asl import kinetics
 from bolus_kernels.cuda import launch
 from bolus_kernels.device import cpu
 from bolus_kernels.method import RESIDUE

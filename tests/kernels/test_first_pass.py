@@ -6,7 +6,7 @@ from scipy.optimize import least_squares
 
 from benchmarks import simulate
 from bolus_kernels.device import cpu
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bolus_kernels.fourier import analyse, fold, folded, synthesise
-from bolus_kernels.oscillation import smooth_until
+from bolus_kernels.dsc.deconvolution.fourier import analyse, fold, folded, synthesise
+from bolus_kernels.dsc.deconvolution.oscillation import smooth_until
 from bolus_kernels.tiles import TILE
 
 Array = NDArray[Any]

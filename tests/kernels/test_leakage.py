@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import leakage
-from bolus_kernels.alignment import ALIGNMENTS
-from bolus_kernels.bidirectional import kep_at
-from bolus_kernels.design import retained
 from bolus_kernels.device import cpu
+from bolus_kernels.dsc.leakage.alignment import ALIGNMENTS
+from bolus_kernels.dsc.leakage.bidirectional import kep_at
+from bolus_kernels.dsc.leakage.design import retained
 from bolus_kernels.shelf import shelf
 
 MODELS = ("bsw", "bidirectional")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.example import example
 from benchmarks.reference.judge import JUDGES, allowed, judged
 from bolus_kernels import device
-from bolus_kernels.dsc import VOXELWISE
+from bolus_kernels.dsc.protocol import VOXELWISE
 from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from benchmarks import example, simulate
 from benchmarks.reference.judge import judged
 from bolus_kernels import device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.deconvolution.toeplitz import convolution
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
-from bolus_kernels.toeplitz import convolution
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ from scipy.integrate import quad, solve_ivp
 
 from benchmarks import simulate
 from benchmarks.reference import asl, kinetics
-from bolus_kernels.asl import AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol
 
 ACQUISITION = {"efficiency": 0.85, "t1_blood": 1.65, "t1_apparent": 1.2, "partition_coefficient": 0.9}
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.series import Curves
-from bolus_kernels.bootstrap import Volume, bootstrap
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.deconvolution.bootstrap import Volume, bootstrap
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Method, VoxelMaps
 
 BLOCK = 16384

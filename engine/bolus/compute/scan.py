@@ -11,10 +11,10 @@ from bolus.compute.blocks import run_bootstrap, run_method
 from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.bootstrap import Volume
+from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.deconvolution.bootstrap import Volume
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State

@@ -14,7 +14,7 @@ from bolus.arterial import Vein
 from bolus.errors import Code
 from bolus.series import AIF, Region, Series
 from bolus.voxels import given_mask, refuse, rows_of
-from bolus_kernels.concentration import Echo, Relaxation
+from bolus_kernels.dsc.concentration import Echo, Relaxation
 
 Array = NDArray[Any]
 

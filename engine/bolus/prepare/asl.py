@@ -12,7 +12,7 @@ from bolus.errors import Code
 from bolus.recipe import AUTO, Recipe
 from bolus.series import ASL, Curves, Map, Series, Volume
 from bolus.voxels import brain_of, by_time, constant, refuse, rows_of, volume_of
-from bolus_kernels.asl import AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.state import State
 
 T1_OF_BLOOD = {1.5: 1.35, 3.0: 1.65, 7.0: 2.1}

@@ -13,8 +13,8 @@ from bolus.prepare.steady import FEWEST_AFTER, FEWEST_BASELINE, Steady, mean_sig
 from bolus.recipe import Recipe
 from bolus.series import DSC, Curves, Map, Series
 from bolus.voxels import brain_of, constant, given_mask, refuse, rows_of, volume_of
-from bolus_kernels.concentration import Relaxation, relaxation, usual_echo
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.concentration import Relaxation, relaxation, usual_echo
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.state import State
 
 LESION, NORMAL = "label-lesion_mask", "label-NAWM_mask"

@@ -1,1 +1,1 @@
-"""CUDA kernels: one thread a voxel around the scalar functions that the CPU kernels also call."""
+"""What the GPU kernels of every room share: their launcher, and sums over time."""

@@ -12,6 +12,8 @@ from numba import cuda
 from numpy.typing import NDArray
 
 from bolus_kernels.device import Device, empty_on_device, free_memory, from_device, on_device
+from bolus_kernels.jit import part
+from bolus_kernels.tiles import FINITE
 
 THREADS = 128
 MOST_VOXELS = 1 << 18
@@ -66,3 +68,12 @@ def _voxels_at_once(arrays: Sequence[NDArray[Any]], scratch: Sequence[Scratch], 
     shapes = [(array.shape[:-1], array.dtype) for array in arrays] + [tuple(one) for one in scratch]
     each: int = sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes)
     return max(1, min(MOST_VOXELS, int(SHARE * free_memory(device)) // each))
+
+
+@part
+def finite(curves: Any, voxel: int) -> Any:
+    """Whether a column of (t, n) holds neither NaN nor infinity, nor what overflows."""
+    total = np.float32(0)
+    for t in range(curves.shape[0]):
+        total += curves[t, voxel]
+    return abs(total) <= FINITE

@@ -11,8 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.gamma_fit import ENOUGH, NEAR, NEARER, SHORTEST, STARTS, STEPS, UNKNOWNS, scan, solve
+from bolus_kernels.dsc.first_pass.gamma_fit import (
+    ENOUGH,
+    NEAR,
+    NEARER,
+    SHORTEST,
+    STARTS,
+    STEPS,
+    UNKNOWNS,
+    scan,
+    solve,
+)
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel, part
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.state import State
@@ -52,7 +62,7 @@ def gamma_variate(
     maps = empty_maps(METHODS["gamma_variate"], curves.shape[0])
     area = np.full(curves.shape[0], np.nan)
     if device.kind == "cuda":
-        from bolus_kernels.cuda.first_pass import areas
+        from bolus_kernels.dsc.first_pass.cuda import areas
 
         step, bounds = protocol.repetition_time, np.array([ALPHA, BETA])
         areas(curves, step, cutoff, search, bounds, area, maps["state"], device)

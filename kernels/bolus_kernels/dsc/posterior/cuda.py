@@ -8,12 +8,11 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.bank import COMPONENTS
-from bolus_kernels.cuda.deconvolution import finite
-from bolus_kernels.cuda.launch import Scratch, over_voxels
+from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
+from bolus_kernels.dsc.posterior.bank import COMPONENTS
+from bolus_kernels.dsc.posterior.residue import ROUNDING, UNKNOWNS, Flow, Lattice, Room, room, voxel_posterior
 from bolus_kernels.jit import part
-from bolus_kernels.residue import ROUNDING, UNKNOWNS, Flow, Lattice, Room, room, voxel_posterior
 from bolus_kernels.state import State
 
 RESULTS = 10

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.alignment import shapes
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.leakage.alignment import shapes
+from bolus_kernels.dsc.leakage.projection import Candidates, candidates, least_residual
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.linear import chosen_sums, energy, weighted_sums
-from bolus_kernels.projection import Candidates, candidates, least_residual
 
 
 class Design(NamedTuple):

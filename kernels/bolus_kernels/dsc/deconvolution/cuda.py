@@ -9,12 +9,11 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.launch import Scratch, over_voxels
+from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.jit import part
 from bolus_kernels.method import VoxelMaps
 from bolus_kernels.state import State
-from bolus_kernels.tiles import FINITE
 
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-3e38)
 NOTHING, TWICE, MOST = np.float64(0), np.float64(2), np.float64(np.inf)
@@ -99,15 +98,6 @@ def by_strength(
 
 def _filled(maps: VoxelMaps, written: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
     return maps["cbf"], maps["tmax"], maps["state"], written.T
-
-
-@part
-def finite(curves: Any, voxel: int) -> Any:
-    """Whether a column of (t, n) holds neither NaN nor infinity, nor what overflows."""
-    total = ZERO
-    for t in range(curves.shape[0]):
-        total += curves[t, voxel]
-    return abs(total) <= FINITE
 
 
 @part

@@ -10,10 +10,19 @@ import numpy as np
 from numba import boolean, cuda, float64
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.deconvolution import finite
-from bolus_kernels.cuda.launch import Scratch, over_voxels
+from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
-from bolus_kernels.gamma_fit import ENOUGH, NEAR, NEARER, SHORTEST, STARTS, STEPS, UNKNOWNS, scan, solve
+from bolus_kernels.dsc.first_pass.gamma_fit import (
+    ENOUGH,
+    NEAR,
+    NEARER,
+    SHORTEST,
+    STARTS,
+    STEPS,
+    UNKNOWNS,
+    scan,
+    solve,
+)
 from bolus_kernels.jit import part
 from bolus_kernels.state import State
 from bolus_kernels.tiles import FINITE

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.circulant import transfer
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.deconvolution.circulant import transfer
+from bolus_kernels.dsc.deconvolution.toeplitz import convolution, rank
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import inlined, kernel
 from bolus_kernels.method import RESIDUE, STANDARD_DEVIATION, Method
 from bolus_kernels.tiles import TILE, time_major
-from bolus_kernels.toeplitz import convolution, rank
 
 Array = NDArray[Any]
 Volume = Callable[[Array, DscProtocol], Array]

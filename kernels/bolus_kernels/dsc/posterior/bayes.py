@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels import bank
-from bolus_kernels.amplitude import strong, table
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.posterior import bank
+from bolus_kernels.dsc.posterior.amplitude import strong, table
+from bolus_kernels.dsc.posterior.residue import (
+    BELOW_ALL,
+    ROUNDING,
+    UNKNOWNS,
+    Flow,
+    Lattice,
+    room,
+    voxel_posterior,
+)
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import finite_part, kernel
 from bolus_kernels.method import METHODS, RESIDUE, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.residue import BELOW_ALL, ROUNDING, UNKNOWNS, Flow, Lattice, room, voxel_posterior
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
@@ -91,7 +99,7 @@ def bayes(
         coarse, fine, flow,
     )  # fmt: skip
     if device.kind == "cuda":
-        from bolus_kernels.cuda.bayes import posterior
+        from bolus_kernels.dsc.posterior.cuda import posterior
 
         posterior(curves, *told, found, shape, maps["state"], device)
     else:

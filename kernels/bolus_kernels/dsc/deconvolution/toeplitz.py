@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import toeplitz
 
-from bolus_kernels.circulant import MAPS, NEVER_KEPT, finish, peak, residues
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.fourier import by_fours, product
+from bolus_kernels.dsc.deconvolution.circulant import MAPS, NEVER_KEPT, finish, peak, residues
+from bolus_kernels.dsc.deconvolution.fourier import by_fours, product
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.tiles import TILE, gather, time_major
@@ -46,7 +46,7 @@ def ssvd(
     times = len(matrix)
     maps, written = empty_maps(METHODS["ssvd"], len(curves)), residues(protocol, len(curves), times)
     if device.kind == "cuda":
-        from bolus_kernels.cuda.deconvolution import by_matrix
+        from bolus_kernels.dsc.deconvolution.cuda import by_matrix
 
         by_matrix(curves, inverse, times, maps, written, device)
         return finish(maps, protocol, written)

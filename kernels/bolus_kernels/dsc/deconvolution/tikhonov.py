@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.circulant import MAPS, finish, multiplicity, peak, residues, transfer
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.fourier import analyse, by_fours, fold, folded, product, synthesise
+from bolus_kernels.dsc.deconvolution.circulant import MAPS, finish, multiplicity, peak, residues, transfer
+from bolus_kernels.dsc.deconvolution.fourier import analyse, by_fours, fold, folded, product, synthesise
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel, part
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.tiles import TILE, time_major
@@ -51,7 +51,7 @@ def tikhonov(
     inverse = multiplicity(times) / (2 * times) / largest * share.conj()
     maps, written = empty_maps(METHODS["tikhonov"], len(curves)), residues(protocol, len(curves), 2 * times)
     if device.kind == "cuda":
-        from bolus_kernels.cuda.deconvolution import by_strength
+        from bolus_kernels.dsc.deconvolution.cuda import by_strength
 
         by_strength(curves, inverse, square, table, strengths**2, cornered, maps, written, device)
         return finish(maps, protocol, written)

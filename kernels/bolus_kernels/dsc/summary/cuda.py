@@ -10,8 +10,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.deconvolution import finite
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import finite, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.jit import part
 from bolus_kernels.scalar import exp

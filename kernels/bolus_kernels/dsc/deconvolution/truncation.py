@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.circulant import MAPS, WU, ZERO, finish, peak, residues, spectrum
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
-from bolus_kernels.fourier import analyse, fold, folded, synthesise
+from bolus_kernels.dsc.deconvolution.circulant import MAPS, WU, ZERO, finish, peak, residues, spectrum
+from bolus_kernels.dsc.deconvolution.fourier import analyse, fold, folded, synthesise
+from bolus_kernels.dsc.deconvolution.oscillation import most_pairs, smooth_until
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
-from bolus_kernels.oscillation import most_pairs, smooth_until
 from bolus_kernels.tiles import TILE, time_major
 
 
@@ -41,7 +41,7 @@ def csvd(
     basis = basis.largest(int(np.sum(basis.size >= parameters["threshold"] * basis.size[0])))
     maps, written = empty_maps(METHODS["csvd"], len(curves)), residues(protocol, len(curves), 2 * basis.times)
     if device.kind == "cuda":
-        from bolus_kernels.cuda.deconvolution import by_matrix
+        from bolus_kernels.dsc.deconvolution.cuda import by_matrix
 
         by_matrix(curves, basis.synthesis @ basis.analysis, basis.times, maps, written, device)
         return finish(maps, protocol, written)
@@ -77,7 +77,7 @@ def osvd(
     limit = np.float32(parameters["oscillation_index"] * 2 * basis.times)
     maps, written = empty_maps(METHODS["osvd"], len(curves)), residues(protocol, len(curves), 2 * basis.times)
     if device.kind == "cuda":
-        from bolus_kernels.cuda.deconvolution import by_oscillation
+        from bolus_kernels.dsc.deconvolution.cuda import by_oscillation
 
         by_oscillation(curves, basis.analysis, basis.synthesis, limit, maps, written, device)
         return finish(maps, protocol, written)

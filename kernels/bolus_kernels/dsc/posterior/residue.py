@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.amplitude import FAINTEST, MOMENTS, STEP_Q, STEP_Z, bright
-from bolus_kernels.bank import (
+from bolus_kernels.dsc.posterior.amplitude import FAINTEST, MOMENTS, STEP_Q, STEP_Z, bright
+from bolus_kernels.dsc.posterior.bank import (
     BLOCKS,
     COMPONENTS,
     DELAYS,

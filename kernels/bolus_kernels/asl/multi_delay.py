@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl import AslProtocol
-from bolus_kernels.device import Device
-from bolus_kernels.jit import kernel
-from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.posterior import (
+from bolus_kernels.asl.posterior import (
     BLOCKS,
     FINE,
     FLOW_UNIT,
@@ -26,6 +22,10 @@ from bolus_kernels.posterior import (
     tabulate,
     voxel_posterior,
 )
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.device import Device
+from bolus_kernels.jit import kernel
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
@@ -71,7 +71,7 @@ def multi_delay(
     )
     filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
     if device.kind == "cuda":
-        from bolus_kernels.cuda.multi_delay import launch
+        from bolus_kernels.asl.cuda import launch
 
         launch(curves, voxelwise, column, labels, prior, filled, device)
     else:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from bolus_kernels.alignment import ALIGNMENTS
-from bolus_kernels.design import design, fit, retained, volume_weights
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.leakage.alignment import ALIGNMENTS
+from bolus_kernels.dsc.leakage.design import design, fit, retained, volume_weights
+from bolus_kernels.dsc.leakage.projection import akaike
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel, part
 from bolus_kernels.linear import chosen_sums, weighted_sums
 from bolus_kernels.method import AIC, METHODS, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.projection import akaike
 from bolus_kernels.tiles import TILE
 
 TERMS = 36
@@ -79,7 +79,7 @@ def bidirectional(
         best = np.empty((5, curves.shape[0]))
         moments = weighted_sums(curves, held.moments, device)
         if device.kind == "cuda":
-            from bolus_kernels.cuda.leakage import best_washout
+            from bolus_kernels.dsc.leakage.cuda import best_washout
 
             best_washout(moments, told, found.shape, held[1:], best, device)
         else:

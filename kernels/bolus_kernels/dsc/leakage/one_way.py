@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.alignment import ALIGNMENTS
-from bolus_kernels.design import design, fit, volume_weights
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.leakage.alignment import ALIGNMENTS
+from bolus_kernels.dsc.leakage.design import design, fit, volume_weights
+from bolus_kernels.dsc.leakage.projection import akaike
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.linear import weighted_sums
 from bolus_kernels.method import AIC, METHODS, VoxelMaps, empty_maps, method, refuse_infinite
-from bolus_kernels.projection import akaike
 
 
 @method(

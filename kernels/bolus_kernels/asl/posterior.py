@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
 from bolus_kernels.jit import finite_part, inlined, part
-from bolus_kernels.kinetics import delivered, of_arrival, of_delay
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
 from bolus_kernels.tiles import FINITE

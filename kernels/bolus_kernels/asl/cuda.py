@@ -10,9 +10,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.launch import over_voxels
-from bolus_kernels.device import Device
-from bolus_kernels.posterior import (
+from bolus_kernels.asl.posterior import (
     BLOCKS,
     FINE,
     FLOW_UNIT,
@@ -26,6 +24,8 @@ from bolus_kernels.posterior import (
     tabulate,
     voxel_posterior,
 )
+from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.device import Device
 
 
 @cache

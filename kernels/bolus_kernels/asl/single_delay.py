@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl import AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.linear import weighted_sums
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite

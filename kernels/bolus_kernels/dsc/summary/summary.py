@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.arrival import arrival
 from bolus_kernels.device import Device
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.summary.arrival import arrival
 from bolus_kernels.jit import kernel, part
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
 from bolus_kernels.scalar import exp
@@ -65,7 +65,7 @@ def summary(
     )  # fmt: skip
     filled = tuple(maps[name] for name in ("bat", "ttp", "psr", "peakheight", "cnr", "state"))
     if device.kind == "cuda":
-        from bolus_kernels.cuda.summary import summary as on_cuda
+        from bolus_kernels.dsc.summary.cuda import summary as on_cuda
 
         on_cuda(curves, echo, steady, numbers, filled, device)
     else:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.dsc import DscProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import part
 from bolus_kernels.method import RESIDUE, VoxelMaps
 from bolus_kernels.state import State

@@ -1,0 +1,1 @@
+"""ASL: from control - label to flow and arrival, one voxel at a time."""

@@ -1,0 +1,1 @@
+"""The first pass of the bolus alone, as a gamma variate."""

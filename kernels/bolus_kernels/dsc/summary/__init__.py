@@ -1,0 +1,1 @@
+"""What a curve shows without a model of blood flow."""
