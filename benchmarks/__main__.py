@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.machine import machine
 
-BENCHMARKS = ("kernels", "scan", "aif", "leakage", "bayes", "gpu")
+BENCHMARKS = ("kernels", "scan", "aif", "leakage", "bayes", "asl_spatial", "gpu")
 
 
 def main() -> None:
@@ -27,6 +27,8 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     result = {"machine": machine(), "rows": rows}
     (chosen.out / f"{chosen.name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    if any(row.get("failed") for row in rows):
+        raise SystemExit(1)
 
 
 def _line(row: dict[str, Any]) -> str:

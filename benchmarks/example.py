@@ -11,7 +11,7 @@ from scipy.integrate import trapezoid
 from benchmarks import simulate
 from benchmarks.reference.kinetics import times as readout_times
 from bolus_kernels.asl.protocol import AslProtocol, Labeling
-from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.protocol import VOXELWISE, DscProtocol
 from bolus_kernels.method import Method
 
 Array = NDArray[Any]
@@ -59,6 +59,16 @@ def dsc(n: int, seed: int, snr: float | None = 50.0) -> tuple[Array, DscProtocol
         echo_time=ECHO_TIME,
         baseline_signal=rng.uniform(300, 900, n).astype(np.float32),
     )
+
+
+def repeated(protocol: DscProtocol, times: int) -> DscProtocol:
+    """The protocol of the same voxels so many times, one set after the other."""
+    wide = {name: value for name in VOXELWISE if (value := getattr(protocol, name)) is not None}
+    tiled: dict[str, Any] = {
+        name: np.asfortranarray(np.tile(value, (times,) + (1,) * (value.ndim - 1)))
+        for name, value in wide.items()
+    }
+    return protocol._replace(**tiled)
 
 
 def asl_protocol(

@@ -16,7 +16,7 @@ from bolus_kernels.device import cpu
 from bolus_kernels.dsc.concentration import Echo, relaxation
 from bolus_kernels.dsc.deconvolution.circulant import spectrum
 from bolus_kernels.dsc.leakage.design import volume_weights
-from bolus_kernels.dsc.protocol import VOXELWISE, DscProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.linear import weighted_sums
 from bolus_kernels.method import Method
 from bolus_kernels.shelf import shelf
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 def measure() -> list[Row]:
     """A row per kernel: what, voxels per second, how many times faster, than what."""
     dsc = [known for known in shelf().values() if known.contrast == "dsc"]
-    return [*_dsc(), *map(_against_gemm, dsc), _asl()]
+    return [*_dsc(), *map(_against_gemm, dsc), *_asl()]
 
 
 def _dsc() -> list[Row]:
@@ -93,12 +93,7 @@ def _against_gemm(known: Method) -> Row:
 def _tiled(curves: Array, protocol: DscProtocol) -> tuple[Array, DscProtocol]:
     """The same voxels again and again, as many as the engine's block."""
     times = VOXELS // len(curves)
-    wide = {name: value for name in VOXELWISE if (value := getattr(protocol, name)) is not None}
-    tiled: dict[str, Any] = {
-        name: np.asfortranarray(np.tile(value, (times,) + (1,) * (value.ndim - 1)))
-        for name, value in wide.items()
-    }
-    return np.asfortranarray(np.tile(curves, (times, 1))), protocol._replace(**tiled)
+    return np.asfortranarray(np.tile(curves, (times, 1))), example.repeated(protocol, times)
 
 
 def _gemm(curves: Array) -> Callable[[], None]:
@@ -117,8 +112,8 @@ def _gemm(curves: Array) -> Callable[[], None]:
     return product
 
 
-def _asl() -> Row:
-    method = shelf()["multi_delay"]
+def _asl() -> list[Row]:
+    method = shelf()
     protocol = example.asl_protocol(LOOPED, 1e-3, repeats=1)
     rng = np.random.default_rng(1)
     small = example.asl_curves(protocol, rng.uniform(20, 90, LOOPED), rng.uniform(0.6, 1.8, LOOPED), 1e-3, 2)
@@ -128,20 +123,25 @@ def _asl() -> Row:
         t1_tissue=np.tile(protocol.t1_tissue, times), slice_delay=np.tile(protocol.slice_delay, times)
     )
 
-    def posterior() -> None:
-        method.function(curves, many, method.defaults(), cpu())
+    def posterior(name: str) -> Callable[[], object]:
+        return lambda: method[name].function(curves, many, method[name].defaults(), cpu())
 
-    def fits() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            curve_fit_loop(small.astype(np.float64), protocol.post_labeling_delay, 1.8, 1.3)
+    def fits(n: int, arterial: bool) -> Callable[[], object]:
+        told = small[:n].astype(np.float64), protocol.post_labeling_delay, 1.8, 1.3
+        return lambda: curve_fit_loop(*told, arterial=arterial)
 
-    what = "ASL posterior, CBF and ATT with SDs, 8 delays"
-    return _row(what, posterior, VOXELS, fits, LOOPED, "scipy.optimize.curve_fit")
+    few, what = LOOPED // 16, "ASL posterior, CBF and ATT with SDs, 8 delays"
+    more, against = "the same with arterial volume and its arrival", "scipy.optimize.curve_fit"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [
+            _row(what, posterior("multi_delay"), VOXELS, fits(LOOPED, False), LOOPED, against),
+            _row(more, posterior("kinetic_model"), VOXELS, fits(few, True), few, f"{against}, bounded"),
+        ]
 
 
 def _row(
-    what: str, ours: Callable[[], None], n: int, theirs: Callable[[], None], m: int, against: str
+    what: str, ours: Callable[[], object], n: int, theirs: Callable[[], object], m: int, against: str
 ) -> Row:
     """Both timed in turn, the best of several rounds each: the machine may be shared."""
     ours()

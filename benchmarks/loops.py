@@ -52,22 +52,42 @@ def osvd_loop(curves: Array, inverses: Array, limit: float) -> Array:
     return best
 
 
-def curve_fit_loop(curves: Array, delays: Array, duration: float, t1_tissue: float) -> Array:
-    """CBF and ATT by Levenberg-Marquardt, voxel by voxel; curves : (n, t) of a PCASL series, gives (n, 2)."""
+def curve_fit_loop(
+    curves: Array, delays: Array, duration: float, t1_tissue: float, *, arterial: bool = False
+) -> Array:
+    """CBF and ATT by least squares, voxel by voxel; curves : (n, t) of a PCASL series, gives (n, 2).
+
+    Levenberg-Marquardt; with blood in arteries too, (n, 4), and bounds that keep volumes and arrivals positive.
+    """
     efficiency, partition, t1_blood = 0.85, 0.9, 1.65
     times = delays + duration
 
-    def model(_: Array, flow: float, arrival: float) -> Array:
+    def tissue(flow: float, arrival: float) -> Array:
         rate = 1 / t1_tissue + flow / partition
         gain = 2 * efficiency * flow / partition / rate * np.exp(-arrival / t1_blood)
         rising = 1 - np.exp(-(times - arrival) * rate)
         falling = np.exp(-(times - duration - arrival) * rate) * (1 - np.exp(-duration * rate))
         return gain * np.where(times < arrival, 0, np.where(times < arrival + duration, rising, falling))
 
-    fits = np.full((curves.shape[0], 2), np.nan)
+    def alone(_: Array, flow: float, arrival: float) -> Array:
+        return tissue(flow, arrival)
+
+    def with_artery(_: Array, flow: float, arrival: float, volume: float, filled: float) -> Array:
+        passing = (times > filled) & (times < filled + duration)
+        return tissue(flow, arrival) + 2 * efficiency / partition * volume * passing * np.exp(
+            -filled / t1_blood
+        )
+
+    fits = np.full((curves.shape[0], 4 if arterial else 2), np.nan)
     for voxel, curve in enumerate(curves):
         try:
-            fits[voxel], _ = curve_fit(model, times, curve, p0=(0.01, 1.0))
+            if arterial:
+                bounds = ([0, 0, 0, 0], [0.05, 4, 0.1, 4])
+                fits[voxel], _ = curve_fit(
+                    with_artery, times, curve, p0=(0.01, 1.0, 0.005, 0.7), bounds=bounds
+                )
+            else:
+                fits[voxel], _ = curve_fit(alone, times, curve, p0=(0.01, 1.0))
         except RuntimeError:  # no convergence: what a peer would leave at zero
             continue
     return fits

@@ -13,9 +13,17 @@ from scipy.special import gammainc, gammaincc
 
 Array = NDArray[Any]
 
-BOX, LINEAR = np.inf, 0.0
-SHAPES = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0, BOX, LINEAR)
-"""alpha of gamma-distributed transit times; infinite for one transit time; 0 stands for the linear residue."""
+BOX, LINEAR, TWO = np.inf, 0.0, -1.0
+SHAPES = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0, BOX, LINEAR, TWO)
+"""alpha of gamma-distributed transit times; infinite for one transit time; 0 stands for the linear residue, -1 for two
+compartments of half the volume each."""
+BELIEVED = (0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 0.5)
+"""Prior of each shape, up to a factor: one transit time stands for alpha 24, 48 and infinity, which look alike; the two
+that are wider than an exponential share the place of one."""
+WIDEST = 5 / 3
+"""SD of the transit times of the two compartments, of their mean: that of alpha 0.36, the next in the row."""
+FAST = (1 + np.sqrt((WIDEST**2 - 1) / (WIDEST**2 + 1))) / 2
+"""Share of the flow through the fast one."""
 TRANSIT_TIMES, DELAYS = 141, 111
 FINE = 0.01
 """Step of the convolution, s."""
@@ -80,12 +88,17 @@ def passed(t: Array, shape: float) -> Array:
     if shape == LINEAR:
         end = np.minimum(t, 2.0)
         return end - end**2 / 4
+    if (
+        shape == TWO
+    ):  # shares f and 1 - f of the flow, mean times 1/(2 f) and 1/(2 (1 - f)): half the volume each
+        return np.asarray(1 - 0.5 * np.exp(-2 * FAST * t) - 0.5 * np.exp(-2 * (1 - FAST) * t))
     return np.asarray(t * gammaincc(shape, shape * t) + gammainc(shape + 1, shape * t))
 
 
 def spread(shape: Array, mtt: Array) -> Array:
     """SD of the transit times, s: MTT/sqrt(alpha), 0 for one transit time, MTT/sqrt(3) for the linear residue."""
-    return np.asarray(mtt / np.sqrt(np.where(shape == LINEAR, 3.0, shape)))
+    alpha = np.where(shape == LINEAR, 3.0, np.where(shape == TWO, WIDEST**-2, shape))
+    return np.asarray(mtt / np.sqrt(alpha))
 
 
 def _ends_halved(n: int) -> Array:
@@ -124,10 +137,10 @@ def bank(
     mtt = np.geomspace(*mtt_within, TRANSIT_TIMES)
     delay = np.linspace(*delay_within, DELAYS)
     curves = np.stack([behind(np.array(aif), dt, shape, mtt, delay) for shape in SHAPES])
-    weight = np.outer(_ends_halved(TRANSIT_TIMES), _ends_halved(DELAYS))
+    weight = np.outer(_ends_halved(TRANSIT_TIMES), _ends_halved(DELAYS)).ravel()
     where = np.meshgrid(SHAPES, mtt, delay, indexing="ij")
     shape_, mtt_, delay_ = (axis.ravel() for axis in where)
-    return Bank(curves.reshape(-1, len(aif)), shape_, mtt_, delay_, np.tile(weight.ravel(), len(SHAPES)))
+    return Bank(curves.reshape(-1, len(aif)), shape_, mtt_, delay_, np.kron(BELIEVED, weight))
 
 
 class Projected(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,27 +66,47 @@ def encode(
     Raises ValueError for another dtype or a shape that is not the grid's.
     """
     from isal import isal_zlib
-    from nibabel.nifti1 import Nifti1Header
 
     if data.dtype not in (np.float32, np.int16, np.uint8):
         raise ValueError(f"no map is written as {data.dtype}: float32, int16 or uint8")
     if data.shape[:3] != grid.shape or data.ndim not in (3, 4):
         raise ValueError(f"data of shape {data.shape} do not lie on a grid of {grid.shape}")
+    head = _head(
+        data.shape, data.dtype.name, (*grid.zooms, tr or 0.0)[: data.ndim], _form(grid.qform), grid.qform_code,
+        _form(grid.sform), grid.sform_code, slope, inter,
+    )  # fmt: skip
+    # Level 1 of ISA-L packs maps as small as zlib's default does, ten times faster.
+    packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+    body = np.asfortranarray(data, data.dtype.newbyteorder("<"))
+    return b"".join((packer.compress(head), packer.compress(body.T), packer.flush()))
+
+
+Form = tuple[tuple[float, ...], ...] | None
+
+
+def _form(affine: Array | None) -> Form:
+    return None if affine is None else tuple(map(tuple, affine.tolist()))
+
+
+@lru_cache(maxsize=8)
+def _head(
+    shape: tuple[int, ...], dtype: str, zooms: tuple[float, ...], qform: Form, qform_code: int, sform: Form,
+    sform_code: int, slope: float, inter: float,
+) -> bytes:  # fmt: skip
+    """The bytes before the data, kept for the next map of the same scan."""
+    from nibabel.nifti1 import Nifti1Header
+
     header = Nifti1Header()
-    header.set_data_shape(data.shape)
-    header.set_data_dtype(data.dtype)
-    header.set_qform(grid.qform, grid.qform_code)
-    header.set_sform(grid.sform, grid.sform_code)
-    header.set_zooms((*grid.zooms, tr or 0.0)[: data.ndim])
+    header.set_data_shape(shape)
+    header.set_data_dtype(dtype)
+    header.set_qform(None if qform is None else np.array(qform), qform_code)
+    header.set_sform(None if sform is None else np.array(sform), sform_code)
+    header.set_zooms(zooms)
     header.set_xyzt_units("mm", "sec")
     header["scl_slope"], header["scl_inter"] = slope, inter
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    # Level 1 of ISA-L packs maps as small as zlib's default does, ten times faster.
-    packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
-    body = np.asfortranarray(data, data.dtype.newbyteorder("<"))
-    parts = (packer.compress(header.binaryblock + bytes(4)), packer.compress(body.T), packer.flush())
-    return b"".join(parts)
+    return bytes(header.binaryblock) + bytes(4)
 
 
 def save(

@@ -12,13 +12,16 @@ import numpy as np
 from bolus.compute import compute
 from bolus.prepare import prepare
 from bolus.read import read
-from bolus.recipe import Recipe, chosen_methods
+from bolus.recipe import NONE, Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
+from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
+from bolus_kernels.dsc.clusters import moved
 from bolus_kernels.dsc.concentration import Echo, relaxation
 from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.traits import level_of, mean_curve, shape_of
 from bolus_kernels.method import Contrast
 
 log = logging.getLogger("bolus")
@@ -55,6 +58,15 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
     if "dsc" in wanted:
         series = np.asarray(1000 * np.exp(-0.03 * bolus), np.int16)[:, None]
         relaxation((Echo(series, 1.0, 0.0, 0.03),), np.zeros(1, np.int64), (0, 2))
+        curves = np.asfortranarray(bolus[None], np.float32)
+        shape_of(curves)
+        level_of(curves, (0, 2), 4)
+        mean_curve(curves, np.zeros(1, np.int64))
+        moved(np.eye(2), np.arange(2), 2, 1)
+    if "asl" in wanted and recipe["asl.partial_volume"] != NONE:
+        for tissues in (2, 3):
+            shares = np.full((1, tissues), 1 / tissues, np.float32)
+            pure_signals(np.ones((1, 4), np.float32), shares, np.zeros(1, np.int64), (1, 1, 1), 1, cpu())
     for contrast in wanted:
         protocol = dsc if contrast == "dsc" else asl
         for method in chosen_methods(recipe, contrast):

@@ -117,23 +117,35 @@ class DSC:
 class ASL:
     """How an ASL series was acquired; per-volume fields have one entry per volume, in seconds.
 
-    `context` holds the volume types of the aslcontext table. `slice_timing` is (z,) s after the first
-    slice along the third axis, None for a 3D readout. `m0` is a calibration image, one value, or None
-    when it lies inside the series ("Included") or there is none ("Absent").
+    `context` holds the volume types of the aslcontext table. `bolus_cut_off` is how a pulsed bolus was ended;
+    `sub_bolus_duration` (s) and `time_encoded` (the sidecar's word for it) are there where the label of one volume
+    has several parts. `m0` is the calibration image, one number (of arterial blood), or None when it lies inside
+    the series ("Included") or there is none ("Absent"); it is (x, y, z, k) where its volumes differ in
+    `m0_repetition_time`, which then has one entry for each. Look-Locker readouts of `flip_angle` (degrees) follow
+    each other every `look_locker_interval`. `slice_timing` is (slices,) s after the first slice along
+    `slice_axis`, None for a 3D readout.
     """
 
-    labeling: Literal["PCASL", "CASL", "PASL"]
+    labeling: Literal["PCASL", "CASL", "PASL", "VSASL"]
     context: tuple[str, ...]
     post_labeling_delay: tuple[float, ...]
     labeling_duration: tuple[float, ...]
     m0_type: Literal["Separate", "Included", "Estimate", "Absent"]
     m0: Volume | float | None
-    m0_repetition_time: float | None
+    m0_repetition_time: float | tuple[float, ...] | None
     labeling_efficiency: float | None
     background_suppression: bool
     background_suppression_pulses: int | None
     magnetic_field_strength: float
     slice_timing: tuple[float, ...] | None = None
+    slice_axis: int = 2
+    bolus_cut_off: Literal["QUIPSS", "QUIPSSII", "Q2TIPS"] | None = None
+    sub_bolus_duration: tuple[float, ...] = ()
+    time_encoded: str | None = None
+    look_locker_interval: float | None = None
+    flip_angle: float | None = None
+    m0_flip_angle: float | None = None
+    m0_echo_time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +199,20 @@ class Region:
 
 
 @dataclass(frozen=True)
+class PureTissue:
+    """A tissue that voxels hold a share of, for the correction of partial volume.
+
+    m0 : (n,) float32, image of the voxels in which this tissue is recovered. t1 : s. partition_coefficient : ml/g.
+    later : s, by how much blood arrives later in it than the recipe's prior says.
+    """
+
+    m0: Array
+    t1: float
+    partition_coefficient: float
+    later: float
+
+
+@dataclass(frozen=True)
 class Curves:
     """What a kernel eats, DSC and ASL alike: one curve per voxel of the mask that can be computed at all.
 
@@ -194,6 +220,9 @@ class Curves:
     voxels : (n,) int64, position in the Fortran-ordered grid; state : (n,) uint8; mask : (x, y, z) bool.
     `extra` are maps that preparation already made (name as a file ending -> (x, y, z) float32 and its unit).
     `regions`, where there are any, hold every row once; each is computed with its own arterial input.
+    `tissues` maps GM, WM, CSF to their probability (n,) float32, where maps of it were given; `pure` those of them
+    that are to be told apart to what is known of them.
+    `structure` is (n, k) float32, images that show the anatomy, where neighbours are asked.
     """
 
     values: Array
@@ -209,6 +238,9 @@ class Curves:
     extra: tuple[Map, ...] = ()
     warnings: tuple[str, ...] = ()
     regions: tuple[Region, ...] = ()
+    tissues: Mapping[str, Array] = field(default_factory=dict)
+    pure: Mapping[str, PureTissue] = field(default_factory=dict)
+    structure: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from bolus import nifti
 from bolus.recipe import Recipe, signature, version
-from bolus.series import AIF, Map, Maps, Outcome
+from bolus.series import AIF, Grid, Map, Maps, Outcome
 
 HIDDEN = ".tmp-"
 """How the name of an unfinished file begins; whatever bears it after a run is rubbish."""
@@ -28,17 +28,17 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     waiting: dict[Path, Path] = {}
     try:
         hashes = {}
+        shared = _provenance(maps, recipe)
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
             image = nifti.encode(item.data, maps.grid, item.step)
             hashes[stem + ".nii.gz"] = _put(folder, stem + ".nii.gz", image, waiting)
-            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(sidecar(item, maps, recipe)), waiting)
+            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(_sidecar(item, shared)), waiting)
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
             hashes[stem + ".tsv"] = _put(folder, stem + ".tsv", aif_table(maps.aif), waiting)
-            hashes[stem + ".json"] = _put(
-                folder, stem + ".json", _json(_aif_sidecar(maps.aif, maps, recipe)), waiting
-            )
+            told = _aif_sidecar(maps.aif, maps.grid, shared)
+            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(told), waiting)
         for temporary, final in waiting.items():
             temporary.replace(final)
         _sync_folder(folder)
@@ -51,8 +51,8 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     return Outcome(outputs, maps.sources, maps.device, voxels, maps.numbers, maps.warnings)
 
 
-def sidecar(item: Map, maps: Maps, recipe: Recipe) -> dict[str, Any]:
-    """What the JSON beside one map says: unit, method, every constant, source files and their hashes."""
+def _sidecar(item: Map, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What the JSON beside one map says: unit, method, every constant, and what all files of its scan share."""
     return {
         "Units": item.unit,
         "Description": item.description,
@@ -60,7 +60,7 @@ def sidecar(item: Map, maps: Maps, recipe: Recipe) -> dict[str, Any]:
         "Parameters": item.parameters,
         "Equation": item.equation,
         "Reference": item.paper,
-        **_provenance(maps, recipe),
+        **shared,
     }
 
 
@@ -70,8 +70,8 @@ def aif_table(aif: AIF) -> bytes:
     return ("\n".join(["time\tdelta_r2star", *lines]) + "\n").encode()
 
 
-def _aif_sidecar(aif: AIF, maps: Maps, recipe: Recipe) -> dict[str, Any]:
-    nx, ny = maps.grid.shape[:2]
+def _aif_sidecar(aif: AIF, grid: Grid, shared: Mapping[str, Any]) -> dict[str, Any]:
+    nx, ny = grid.shape[:2]
     voxels = [[int(row % nx), int(row // nx % ny), int(row // (nx * ny))] for row in aif.voxels]
     return {
         "time": {"Units": "s", "Description": "time since the first volume of the series"},
@@ -79,11 +79,12 @@ def _aif_sidecar(aif: AIF, maps: Maps, recipe: Recipe) -> dict[str, Any]:
         "Method": aif.how,
         "Voxels": voxels,
         "Quality": aif.quality,
-        **_provenance(maps, recipe),
+        **shared,
     }
 
 
 def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
+    """Source files and their hashes, device, version and recipe: the same in every sidecar of a scan."""
     above = os.path.commonpath([Path(path).parent for path in maps.sources])  # not the machine's folders
     hashes = {os.path.relpath(path, above): digest for path, digest in sorted(maps.sources.items())}
     return {

@@ -54,7 +54,7 @@ def why_no_cuda() -> str | None:
     if find_spec("cupy") is None:
         return "CuPy is not installed: pip install 'bolus[cuda13]' (or cuda12, by the driver)"
     try:
-        count = int(_cupy().cuda.runtime.getDeviceCount())
+        count = int(cupy().cuda.runtime.getDeviceCount())
     except Exception as error:  # CuPy raises its own types, which exist only where CuPy does
         return f"no CUDA driver answers ({error})"
     return None if count else "the CUDA driver sees no device"
@@ -62,30 +62,30 @@ def why_no_cuda() -> str | None:
 
 def cuda_name() -> str:
     """The name of the current GPU, as its driver gives it."""
-    properties = _cupy().cuda.runtime.getDeviceProperties(0)
+    properties = cupy().cuda.runtime.getDeviceProperties(0)
     return str(properties["name"].decode())
 
 
 def free_memory(device: Device) -> int:
     """Bytes that a computation on `device` may still take."""
     if device.kind == "cuda":
-        return int(_cupy().cuda.runtime.memGetInfo()[0])
+        return int(cupy().cuda.runtime.memGetInfo()[0])
     return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
 
 
 def on_device(array: NDArray[Any]) -> Any:
     """A copy of an array in the memory of the current GPU."""
-    return _cupy().asarray(array)
+    return cupy().asarray(array)
 
 
 def empty_on_device(shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
     """An array in the memory of the current GPU, holding whatever was there."""
-    return _cupy().empty(shape, dtype)
+    return cupy().empty(shape, dtype)
 
 
 def from_device(array: Any) -> NDArray[Any]:
     """A copy of a GPU's array in the memory of the host; waits for the work that fills it."""
-    return np.asarray(_cupy().asnumpy(array))
+    return np.asarray(cupy().asnumpy(array))
 
 
 def processors() -> int:
@@ -93,5 +93,6 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _cupy() -> Any:
+def cupy() -> Any:
+    """CuPy, imported when it is used."""
     return import_module("cupy")

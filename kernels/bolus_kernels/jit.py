@@ -18,10 +18,23 @@ def _njit(function: Function, **options: Any) -> Function:
     try:
         compiled = numba.njit(cache=True, **options)(function)
         if not numba.config.DISABLE_JIT:
-            compiled._cache._cache_file._source_stamp = _sources()
+            _guard(compiled._cache._cache_file)
     except RuntimeError:  # neither the package's folder nor a home can be written: compile in each process
         compiled = numba.njit(**options)(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def _guard(file: Any) -> None:
+    """Let a cache be of these sources alone, and one that an older version left, with nouns since moved, be empty."""
+    load = file._load_index
+
+    def load_index() -> Any:
+        try:
+            return load()
+        except (AttributeError, ImportError):
+            return {}
+
+    file._source_stamp, file._load_index = _sources(), load_index
 
 
 @cache

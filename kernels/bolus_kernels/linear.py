@@ -12,6 +12,7 @@ from bolus_kernels.jit import kernel
 from bolus_kernels.tiles import TILE, time_major
 
 HERE = cpu()
+_d = np.float64
 
 
 def weighted_sums(
@@ -21,13 +22,23 @@ def weighted_sums(
 
     curves : (n, t) float32. weights : (m, t), any unit. Gives (m, n) float64; NaN where a curve holds NaN.
     """
+    return sums_and_energy(curves, weights, device)[0]
+
+
+def sums_and_energy(
+    curves: NDArray[Any], weights: NDArray[np.float64], device: Device
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sums of `weighted_sums`, (m, n), and sum over t of curves[n, t] squared, (n,) float64, in one pass."""
     if device.kind == "cuda":
         from bolus_kernels.cuda import linear as on_cuda
 
-        return on_cuda.weighted_sums(curves, weights, device)
-    sums = np.empty((weights.shape[0], curves.shape[0]))
-    _weighted_sums(time_major(curves), np.ascontiguousarray(weights), sums)
-    return sums
+        return on_cuda.weighted_sums(curves, weights, device), on_cuda.energy(curves, device)
+    count, n = weights.shape[0], curves.shape[0]
+    even = np.zeros((count + count % 2, curves.shape[1]))
+    even[:count] = weights
+    sums, energy = np.zeros((len(even), n)), np.zeros(n)
+    _weighted_sums(time_major(curves), even, sums, energy)
+    return sums[:count], energy
 
 
 def chosen_sums(
@@ -46,33 +57,37 @@ def chosen_sums(
     return sums
 
 
-def energy(curves: NDArray[Any], device: Device) -> NDArray[np.float64]:
-    """sum over t of curves[n, t] squared in double precision, (n,); curves : (n, t) float32."""
-    if device.kind == "cuda":
-        from bolus_kernels.cuda import linear as on_cuda
-
-        return on_cuda.energy(curves, device)
-    sums = np.zeros(curves.shape[0])
-    _energy(time_major(curves), sums)
-    return sums
-
-
 @kernel
-def _weighted_sums(curves: Any, weights: Any, sums: Any) -> None:
+def _weighted_sums(curves: Any, weights: Any, sums: Any, energy: Any) -> None:
+    """Two weights at a time share what is read; weights : (even, t), sums : (even, n), energy : (n,), all zero."""
     times, n = curves.shape
     for begin in range(0, n, TILE):
-        end = min(begin + TILE, n)
-        sums[:, begin:end] = 0.0
+        width = min(TILE, n - begin)
+        squares = energy[begin : begin + width]
         for t in range(0, times - 3, 4):
-            c0, c1, c2, c3 = curves[t], curves[t + 1], curves[t + 2], curves[t + 3]
-            for i in range(weights.shape[0]):
-                w0, w1, w2, w3 = weights[i, t], weights[i, t + 1], weights[i, t + 2], weights[i, t + 3]
-                for v in range(begin, end):
-                    sums[i, v] += w0 * c0[v] + w1 * c1[v] + w2 * c2[v] + w3 * c3[v]
+            c0, c1 = curves[t, begin : begin + width], curves[t + 1, begin : begin + width]
+            c2, c3 = curves[t + 2, begin : begin + width], curves[t + 3, begin : begin + width]
+            for v in range(width):
+                x0, x1, x2, x3 = _d(c0[v]), _d(c1[v]), _d(c2[v]), _d(c3[v])
+                squares[v] += x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3
+            for i in range(0, weights.shape[0], 2):
+                a0, a1, a2, a3 = weights[i, t], weights[i, t + 1], weights[i, t + 2], weights[i, t + 3]
+                b0, b1, b2, b3 = (
+                    weights[i + 1, t], weights[i + 1, t + 1], weights[i + 1, t + 2], weights[i + 1, t + 3],
+                )  # fmt: skip
+                first, second = sums[i, begin : begin + width], sums[i + 1, begin : begin + width]
+                for v in range(width):
+                    x0, x1, x2, x3 = _d(c0[v]), _d(c1[v]), _d(c2[v]), _d(c3[v])
+                    first[v] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                    second[v] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
         for t in range(times - times % 4, times):
+            last = curves[t, begin : begin + width]
+            for v in range(width):
+                squares[v] += _d(last[v]) * _d(last[v])
             for i in range(weights.shape[0]):
-                for v in range(begin, end):
-                    sums[i, v] += weights[i, t] * curves[t, v]
+                made = sums[i, begin : begin + width]
+                for v in range(width):
+                    made[v] += weights[i, t] * last[v]
 
 
 @kernel
@@ -82,12 +97,3 @@ def _chosen_sums(curves: Any, weights: Any, choice: Any, sums: Any) -> None:
         for t in range(curves.shape[0]):
             for v in range(begin, end):
                 sums[v] += weights[t, choice[v]] * curves[t, v]
-
-
-@kernel
-def _energy(curves: Any, sums: Any) -> None:
-    for begin in range(0, curves.shape[1], TILE):
-        end = min(begin + TILE, curves.shape[1])
-        for t in range(curves.shape[0]):
-            for v in range(begin, end):
-                sums[v] += np.float64(curves[t, v]) * np.float64(curves[t, v])

@@ -20,8 +20,9 @@ ZERO, HALF, ONE, SMALLEST_EXPONENT = _f(0.0), _f(0.5), _f(1.0), _f(-87.0)
 def log(x: np.float32) -> np.float32:
     """Natural logarithm of a positive, normal float32, to 2e-7 (polynomial of Moshier, Cephes 2.2, 1992)."""
     bits = _f(x).view(np.int32)
-    exponent = (bits - SQRT_HALF_BITS) >> MANTISSA_BITS
-    z = _i(bits - (exponent << MANTISSA_BITS)).view(np.float32) - ONE
+    # Numba's sums of int32 are int64, of which a register holds half as many, unless said otherwise.
+    exponent = _i(_i(bits - SQRT_HALF_BITS) >> MANTISSA_BITS)
+    z = _i(bits - _i(exponent << MANTISSA_BITS)).view(np.float32) - ONE
     p = (((L9 * z + L8) * z + L7) * z + L6) * z + L5
     p = (((p * z + L4) * z + L3) * z + L2) * z + L1
     square = z * z

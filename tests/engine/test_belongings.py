@@ -73,6 +73,7 @@ def test_sidecars_that_say_equally_much_are_ambiguous(study):
         "./ses-1/perf/sub-01_ses-1_asl.nii.gz",
         "ses-1/perf/sub-01_ses-1_asl.nii",
         "bids::sub-01/ses-1/perf/sub-01_ses-1_asl.nii.gz",
+        "bids:raw:sub-01/ses-1/perf/sub-01_ses-1_asl.nii.gz",
         "sub-01/ses-1/perf/sub-01_ses-1_asl.nii.gz",
         ["ses-1/perf/sub-01_ses-1_run-9_asl.nii.gz", "bids::sub-01/ses-1/perf/sub-01_ses-1_asl.nii.gz"],
     ],
@@ -112,6 +113,53 @@ def test_two_calibration_images_are_ambiguous(study):
         intended(root / f"{path}.json", "perf/sub-01_asl.nii.gz")
     problem = the_problem(find_scans(root))
     assert problem.code == Code.AMBIGUOUS and "dir-ap" in problem.seen and "dir-pa" in problem.seen
+
+
+def directed(root, ours, **theirs):
+    """A series and its calibration images, each phase-encoded along one direction (None: not said)."""
+    for path, way in {"perf/sub-01_asl": ours, **theirs}.items():
+        said = {} if way is None else {"PhaseEncodingDirection": way}
+        if not path.endswith("asl"):
+            said["IntendedFor"] = "bids::sub-01/perf/sub-01_asl.nii.gz"
+        (root / "sub-01" / f"{path}.json").write_text(json.dumps(said))
+
+
+AP, PA = "perf/sub-01_dir-ap_m0scan", "fmap/sub-01_dir-pa_m0scan"
+
+
+@pytest.mark.parametrize(
+    ("ours", "ap", "pa", "used"),
+    [
+        ("j-", "j-", "j", AP),
+        ("j", "j-", "j", PA),
+        ("j", "j-", None, AP),
+        (None, "j-", "j", AP),
+        ("j", "j", "j", AP),
+        ("i", "j-", "j", AP),
+    ],
+)
+def test_of_several_calibration_images_the_one_that_is_distorted_as_the_series_is_comes_first(
+    study, ours, ap, pa, used
+):
+    root = study("sub-01/perf/sub-01_asl.nii.gz", *(f"sub-01/{path}.nii.gz" for path in (AP, PA)))
+    directed(root, ours, **{AP: ap, PA: pa})
+    (found,) = find_scans(root)
+    assert found.problem is None
+    first, other = relative(found.scan.m0, root)
+    assert first == f"sub-01/{used}.nii.gz" and {first, other} == {
+        f"sub-01/{path}.nii.gz" for path in (AP, PA)
+    }
+    assert relative(found.scan.m0_sidecars, root) == [f"sub-01/{used}.json"]
+
+
+def test_two_calibration_images_of_one_folder_are_told_apart_by_direction(study):
+    pair = ["perf/sub-01_dir-ap_m0scan", "perf/sub-01_dir-pa_m0scan"]
+    root = study("sub-01/perf/sub-01_asl.nii.gz", *(f"sub-01/{path}.nii.gz" for path in pair))
+    directed(root, "j", **{pair[0]: "j-", pair[1]: "j"})
+    (found,) = find_scans(root)
+    assert relative(found.scan.m0, root) == [f"sub-01/{path}.nii.gz" for path in pair[::-1]]
+    directed(root, "j", **{pair[0]: "j", pair[1]: "j"})
+    assert the_problem(find_scans(root)).code == Code.AMBIGUOUS
 
 
 def test_a_broken_sidecar_of_a_calibration_image_is_left_to_reading(study):
@@ -172,6 +220,16 @@ def test_derivatives_apply_by_their_entities(study, tmp_path):
     assert second.scan.derivatives["ADC"].name == "sub-01_run-2_ADC.nii.gz"
     assert {"label-AIF_mask", "aif"}.isdisjoint(second.scan.derivatives)
     assert "ADC" not in first.scan.derivatives
+
+
+def test_regions_of_a_calibration_are_for_asl_alone(study, tmp_path):
+    root = study("sub-01/perf/sub-01_asl.nii.gz", "sub-01/perf/sub-01_dsc.nii.gz")
+    names = ["label-CSF_mask", "label-CSF_probseg", "label-WM_mask"]
+    given = derivatives(
+        tmp_path / "masks", *(f"sub-01_{name}.nii.gz" for name in names), "sub-01_label-GM_mask.nii.gz"
+    )
+    asl, dsc = find_scans(root, derivatives=[given])
+    assert list(asl.scan.derivatives) == names and not dsc.scan.derivatives
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,9 @@ def test_label_durations_belong_to_their_pairs():
 )
 def test_counts_that_do_not_match_are_refused(refused, context, delays):
     series = series_of(context, post_labeling_delay=delays, labeling_duration=(1.8,) * len(context))
-    assert refused(prepare, series, recipe()).code is Code.META
+    error = refused(prepare, series, recipe())
+    assert error.code is (Code.META if "label" not in context else Code.SHAPE)
+    assert "label" not in context or f"a delay of {delays[0]:g} s" in error.seen
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_counts_that_do_not_match_are_refused(refused, context, delays):
     [
         ({}, 1000.0),
         ({"m0_type": "Included", "m0": None}, 900.0),
-        ({"m0_type": "Estimate", "m0": 1234.0, "m0_repetition_time": None}, 1234.0),
+        ({"m0_type": "Estimate", "m0": 1234.0, "m0_repetition_time": None}, 0.9 * 1234.0),  # BIDS: of blood
         ({"m0_type": "Absent", "m0": None}, CONTROL),
     ],
     ids=["Separate", "Included", "Estimate", "Absent"],

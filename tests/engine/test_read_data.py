@@ -46,12 +46,12 @@ SERIES = [
 CONTEXTS = [
     (CONTEXT[:5], "E_SHAPE", "5 rows for 6 volumes"),
     ((*CONTEXT, "label"), "E_SHAPE", "7 rows for 6 volumes"),
-    (["cbf"] * 6, "E_DATA", "'cbf' in row 1"),
-    ((*CONTEXT[:5], "noRF"), "E_META", "'noRF' in row 6"),
+    (["cbf"] * 6, "E_DATA", "cbf only"),
+    ((*["cbf"] * 5, "m0scan"), "E_DATA", "cbf, m0scan only"),
+    (["noRF"] * 6, "E_META", "noRF only"),
     ((*CONTEXT[:5], "labell"), "E_META", "'labell' in row 6"),
     (["m0scan"] * 6, "E_META", "m0scan only"),
     (["control"] * 6, "E_META", "control only"),
-    (["label"] * 6, "E_META", "label only"),
 ]
 CALIBRATIONS = [
     (ONES * 0, HERE, "E_DATA", "no voxel above 0"),
@@ -186,16 +186,6 @@ def test_a_table_of_volumes_must_be_one(asl, refused):
     error = refused(asl.read)
     assert (error.code, error.file) == (Code.META, str(asl.image))
     assert "aslcontext" in error.seen
-
-
-def test_controls_and_labels_must_pair_at_each_delay(asl, refused):
-    asl.context(*CONTEXT[:4], "label", "label")
-    error = refused(asl.read)
-    assert error.code == Code.SHAPE and "2 control and 4 label" in error.seen
-    asl.context(*CONTEXT)
-    asl.meta(PostLabelingDelay=[1, 2, 1, 1, 2, 2])
-    error = refused(asl.read)
-    assert error.code == Code.SHAPE and "delay of 1 s" in error.seen
 
 
 @pytest.mark.parametrize(("values", "affine", "code", "seen"), CALIBRATIONS)

@@ -13,6 +13,7 @@ PASL = {
     "BolusCutOffDelayTime": 0.7,
     "BolusCutOffTechnique": "QUIPSSII",
 }
+LOOK_LOCKER = {"LookLocker": True, "FlipAngle": 25, "PostLabelingDelay": [0.3, 0.3, 0.6, 0.6, 0.9, 0.9]}
 SLICED = {"MRAcquisitionType": "2D", "SliceTiming": [0.1, 0.15, 0.2]}
 
 # (fields that differ from a good scan's, None for a missing one; what the error must quote)
@@ -38,7 +39,8 @@ DSC = [
 ]
 ASL = [
     ({"ArterialSpinLabelingType": None}, "no ArterialSpinLabelingType"),
-    ({"ArterialSpinLabelingType": "VSASL"}, '"VSASL"'),
+    ({"ArterialSpinLabelingType": "VSASL", "LabelingDuration": None}, "no BolusCutOffFlag"),
+    ({"ArterialSpinLabelingType": "VSS"}, '"VSS"'),
     ({"ArterialSpinLabelingType": "pcasl"}, '"pcasl"'),
     ({"PostLabelingDelay": None}, "no PostLabelingDelay"),
     ({"PostLabelingDelay": 1800}, "PostLabelingDelay = 1800"),
@@ -57,10 +59,23 @@ ASL = [
     (PASL | {"BolusCutOffDelayTime": [1.6, 0.7]}, "[1.6, 0.7]"),
     (PASL | {"BolusCutOffDelayTime": []}, "[]"),
     (PASL | {"BolusCutOffDelayTime": 1.9}, "BolusCutOffDelayTime = 1.9"),
-    (PASL | {"BolusCutOffTechnique": "QUIPSS"}, '"QUIPSS"'),
+    (PASL | {"BolusCutOffTechnique": "QUIPPS"}, '"QUIPPS"'),
+    (PASL | {"BolusCutOffTechnique": "QUIPSS", "PostLabelingDelay": [1, 1, 2, 2, 3, 3]}, '"QUIPSS"'),
+    ({"LabelingDuration": [1.0, 0.5, 0.2]}, "[1.0, 0.5, 0.2]"),
     ({"BackgroundSuppression": None}, "no BackgroundSuppression"),
     ({"BackgroundSuppression": "yes"}, '"yes"'),
     ({"BackgroundSuppression": True, "BackgroundSuppressionNumberPulses": 1.5}, "= 1.5"),
+    (
+        {
+            "BackgroundSuppression": True,
+            "BackgroundSuppressionNumberPulses": 3,
+            "BackgroundSuppressionPulseTime": [1, 2],
+        },
+        "NumberPulses = 3",
+    ),
+    ({"BackgroundSuppression": True, "BackgroundSuppressionPulseTime": [1965, 2600]}, "[1965, 2600]"),
+    ({"EchoTime": 14}, "EchoTime = 14"),
+    ({"EchoTime": [0.01, 0.01, 0.03, 0.03, 0.05, 0.05]}, "EchoTime = ["),
     ({"LabelingEfficiency": 85}, "LabelingEfficiency = 85"),
     ({"LabelingEfficiency": 0}, "LabelingEfficiency = 0"),
     ({"MagneticFieldStrength": None}, "no MagneticFieldStrength"),
@@ -69,9 +84,16 @@ ASL = [
     (SLICED | {"SliceTiming": [0, 0.1]}, "SliceTiming = [0, 0.1]"),
     (SLICED | {"SliceTiming": [0, 50, 100]}, "SliceTiming = [0, 50, 100]"),
     (SLICED | {"SliceTiming": [0, -0.1, 0]}, "SliceTiming = [0, -0.1, 0]"),
-    (SLICED | {"SliceEncodingDirection": "i"}, 'SliceEncodingDirection = "i"'),
-    ({"LookLocker": True}, "LookLocker = true"),
-    ({"HadamardMatrixSize": 8}, "HadamardMatrixSize = 8"),
+    (SLICED | {"SliceTiming": [0, 5, 10]}, "SliceTiming = [0, 5, 10]"),
+    (SLICED | {"SliceEncodingDirection": "i"}, "SliceTiming = [0.1, 0.15, 0.2]"),
+    (SLICED | {"SliceEncodingDirection": "x"}, 'SliceEncodingDirection = "x"'),
+    (LOOK_LOCKER | {"LookLocker": "yes"}, 'LookLocker = "yes"'),
+    (LOOK_LOCKER | {"FlipAngle": None}, "no FlipAngle"),
+    (LOOK_LOCKER | {"FlipAngle": 90}, "FlipAngle = 90"),
+    (LOOK_LOCKER | {"FlipAngle": [25, 25, 12, 12, 25, 25]}, "FlipAngle = [25"),
+    (LOOK_LOCKER | {"PostLabelingDelay": 1.8}, "PostLabelingDelay = 1.8"),
+    (LOOK_LOCKER | {"PostLabelingDelay": [1, 1, 2, 2, 4, 4]}, "[1, 1, 2, 2, 4, 4]"),
+    (LOOK_LOCKER | {"M0Type": "Absent"}, 'M0Type = "Absent"'),
     ({"M0Type": None}, "no M0Type"),
     ({"M0Type": "separate"}, 'M0Type = "separate"'),
     ({"M0Type": "Included"}, 'M0Type = "Included"'),
@@ -85,6 +107,7 @@ M0 = [
     ({"RepetitionTimePreparation": 0}, "RepetitionTimePreparation = 0"),
     ({"RepetitionTimePreparation": 90000}, "RepetitionTimePreparation = 90000"),
     ({"RepetitionTimePreparation": [2, 6]}, "RepetitionTimePreparation = [2, 6]"),
+    ({"RepetitionTimePreparation": 6, "EchoTime": 14}, "EchoTime = 14"),
 ]
 JSON = [
     ('{"EchoTime": 0.03,}', "E_META", "line 1, column"),
@@ -163,6 +186,7 @@ def test_header_and_sidecar_that_contradict_each_other_are_refused(dsc, refused)
         ("asl", {"LabelingDuration": [1450] * 6}, "write 1.45"),
         ("asl", {"LabelingEfficiency": 85}, "percent: write 0.85"),
         ("asl", {"ArterialSpinLabelingType": "pcASL"}, "PCASL"),
+        ("asl", {"EchoTime": 14}, "write 0.014"),
         ("asl", SLICED | {"SliceTiming": [0, 50, 100]}, "write 0.05"),
     ],
 )

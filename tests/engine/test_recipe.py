@@ -32,6 +32,7 @@ CHANGES = (
     ("asl.t1_blood", '"auto"', "auto"),
     ("asl.labeling_efficiency", "0.7", "0.7"),
     ("asl.background_suppression", '"ignore"', "ignore"),
+    ("asl.encoding_durations", "[1.8, 1]", "1.8, 1"),
 )
 
 
@@ -122,6 +123,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(refused, toml, text, near)
         ("asl.t1_blood", "1650"),
         ("asl.labeling_efficiency", "85"),
         ("asl.labeling_efficiency", "0"),
+        ("asl.encoding_durations", "1.8"),
+        ("asl.encoding_durations", '["1.8"]'),
+        ("asl.encoding_durations", "[1800]"),
+        ("asl.encoding_matrix", "[true, 1]"),
     ],
 )
 def test_a_value_of_the_wrong_kind_or_size_is_refused(refused, toml, key, value):

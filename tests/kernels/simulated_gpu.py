@@ -66,7 +66,7 @@ def case(known):
 
 
 def main():
-    device._cupy, bank.bank = (
+    device.cupy, bank.bank = (
         stand_in,
         compiling()(bank.bank),
     )  # the templates of the bank: minutes uncompiled

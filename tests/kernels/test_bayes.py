@@ -10,7 +10,7 @@ from scipy.signal import fftconvolve
 from benchmarks import bayes as benchmark
 from benchmarks import example, simulate
 from bolus_kernels import device
-from bolus_kernels.dsc.posterior import amplitude, bank
+from bolus_kernels.dsc.posterior import amplitude, bank, shapes
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
@@ -31,8 +31,8 @@ def behind(shape: int, mtt: float, delay: Array) -> Array:
     fine = STEP * np.arange(-1000, round((TIMES[-1] + 5) / STEP))
     blood = np.where(fine < 0, 0.0, np.interp(fine, TIMES, simulate.arterial(TIMES)))
     u = STEP * np.arange(fine.size) / mtt
-    weights = bank.residue(shape, u)
-    if shape == bank.BOX:  # part of a step
+    weights = shapes.residue(shape, u)
+    if shape == shapes.BOX:  # part of a step
         weights = np.clip((1 - u) * mtt / STEP + 0.5, 0, 1)
     weights[0] /= 2
     curve = fftconvolve(blood, STEP * weights)[: fine.size]
@@ -44,16 +44,16 @@ def made(leaked: Array | None = None) -> bank.Bank:
     return bank.bank(aif, example.REPETITION_TIME, simulate.KAPPA_RHO, leaked, *ENDS)
 
 
-@pytest.mark.parametrize("shape", range(bank.SHAPES))
+@pytest.mark.parametrize("shape", range(shapes.SHAPES))
 def test_templates_are_what_numerical_integration_gives(shape: int) -> None:
     found = made()
     for row in np.flatnonzero(found.coarse.shape == shape)[::3]:
-        truth = behind(shape, float(found.coarse.mtt[row]), found.coarse.delay[row])
+        truth = behind(shape, float(found.coarse.mtt[row]), found.coarse.delay)
         truth -= truth.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(truth, axis=1)
         assert np.allclose(norm * found.coarse.inverse[row], 1, atol=3e-4)
-        parts = found.coarse.parts[row].reshape(bank.COMPONENTS, bank.LANES)
-        assert np.abs(truth / norm[:, None] - parts.T @ found.components).max() <= 0.01
+        told = found.coarse.parts[row].T @ found.components
+        assert np.linalg.norm(truth / norm[:, None] - told, axis=1).max() <= 0.02
 
 
 def test_a_bank_is_built_once_for_a_scan() -> None:
@@ -119,7 +119,8 @@ def test_errors_are_smaller_than_those_of_osvd() -> None:
             [benchmark.rmse_ratio(found, other, truth, name, slice(None)) for name in benchmark.TARGETS]
         )
     mean = np.exp(np.log(ratios).mean(axis=0))
-    assert np.all(mean <= [0.60, 0.70, 0.50, 0.60]), mean
+    assert np.all(mean <= [0.60, 0.70, 0.45, 0.60]), mean
+    assert np.max(ratios, axis=0)[0] <= 1.15
 
 
 def test_a_constant_and_where_wanted_the_integral_of_the_reference_change_nothing() -> None:
@@ -142,8 +143,10 @@ def test_the_dose_changes_nothing() -> None:
     protocol = benchmark.protocol_of(curves)
     usual = maps_of(curves, protocol)
     other = maps_of(np.float32(3) * curves, protocol._replace(aif=3 * protocol.aif))
-    for name in KNOWN.maps:
-        assert np.allclose(other[name], usual[name], rtol=5e-3, atol=5e-3), name
+    for name in ("cbf", "mtt", "cbv", "tmax", "cth"):
+        spread = usual[f"sd_{name}"]
+        assert np.all(np.abs(other[name] - usual[name]) <= 0.005 * spread), name
+        assert np.allclose(other[f"sd_{name}"], spread, rtol=5e-3), name
 
 
 def test_the_residue_starts_at_the_delay_with_the_height_of_the_flow() -> None:
@@ -162,14 +165,21 @@ def test_the_residue_starts_at_the_delay_with_the_height_of_the_flow() -> None:
     assert np.median(np.abs(area / truth["mtt"] - 1)) < 0.25
 
 
-def test_an_unknown_volume_and_an_empty_input_are_refused_and_no_flow_has_no_solution() -> None:
+def test_an_empty_input_is_refused_and_no_flow_has_no_solution() -> None:
     curves, _ = benchmark.family_of("box", 20, 4, 5)
     protocol = benchmark.protocol_of(curves)
-    for volume in (float("nan"), 0.0, -1.0):
-        with pytest.raises(ValueError, match="must be known"):
-            maps_of(curves, protocol._replace(typical_volume=volume))
     with pytest.raises(ValueError, match="zero or not finite"):
         maps_of(curves, protocol._replace(aif=np.zeros(TIMES.size)))
     still = maps_of(np.ones_like(curves), protocol)
     assert np.all(still["state"] == State.NO_SOLUTION)
     assert np.isnan(still["cbf"]).all()
+
+
+@pytest.mark.parametrize("volume", [float("nan"), 0.0, -1.0, float("inf")])
+def test_no_voxel_has_a_solution_in_a_scan_whose_volume_is_unknown(volume: float) -> None:
+    curves, _ = benchmark.family_of("box", 20, 4, 5)
+    protocol = benchmark.protocol_of(curves)._replace(typical_volume=volume, residue=True)
+    maps = maps_of(curves, protocol)
+    assert np.all(maps.pop("state") == State.NO_SOLUTION)
+    assert set(maps) == {*KNOWN.maps, "residue"}
+    assert all(np.isnan(values).all() for values in maps.values())

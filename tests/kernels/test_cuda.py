@@ -79,7 +79,7 @@ def launches(name):
             found[self.body] = tuple(numba.typeof(one) for one in given)
 
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):  # maps stay unfilled
-        patch.setattr(device, "_cupy", stand_in)
+        patch.setattr(device, "cupy", stand_in)
         patch.setattr(launch, "compiled", Recorder)
         for parameters in variants(known).values():
             known.function(*case(known), parameters, GPU)
@@ -145,7 +145,7 @@ def test_the_simulated_gpu_gives_what_the_cpu_gives(known, simulated):
         found = {key: simulated[f"{name}/{key}"] for key in expected}
         np.testing.assert_array_equal(found["state"], expected["state"])
         good = expected["state"] == State.GOOD
-        assert good.mean() > 0.8
+        assert good.mean() > 0.7
         assert not good[5]
         for key in expected.keys() - {"state"}:
             assert found[key].dtype == np.float32
@@ -158,7 +158,7 @@ def test_the_simulated_gpu_gives_what_the_cpu_gives(known, simulated):
 
 @every_method
 def test_no_voxels_launch_nothing(known, monkeypatch):
-    monkeypatch.setattr(device, "_cupy", stand_in)
+    monkeypatch.setattr(device, "cupy", stand_in)
     curves, protocol = case(known)
     maps = known.function(curves[:0], protocol.rows(slice(0, 0)), known.defaults(), GPU)
     assert {len(values) for values in maps.values()} == {0}

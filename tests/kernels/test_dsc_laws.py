@@ -26,6 +26,8 @@ factors = st.floats(0.1, 10.0)
 TR = example.REPETITION_TIME
 TIMES = example.volume_times()
 CURVES, PROTOCOL = example.dsc(24, 50)
+NOISY, _ = example.dsc(24, 50, snr=10.0)
+"""Bounds of what is refused matter to curves like these."""
 SHARP = np.zeros(len(TIMES))
 SHARP[3:5] = 40.0, 10.0
 """An arterial input so short that nothing needs to be damped."""
@@ -272,7 +274,9 @@ def test_recovery_is_that_of_the_one_echo_and_arrival_that_of_the_curve() -> Non
 
 @pytest.mark.parametrize(("known", "name"), NUMBERS, ids=[f"{known.name}-{name}" for known, name in NUMBERS])
 def test_a_number_on_the_way_to_either_end_changes_the_map(known: Method, name: str) -> None:
-    usual, parameter = maps_of(known, CURVES, PROTOCOL), known.parameters[name]
+    curves, parameter = np.asfortranarray(np.concatenate([CURVES, NOISY])), known.parameters[name]
+    protocol = example.repeated(PROTOCOL, 2)
+    usual = maps_of(known, curves, protocol)
     for end in {parameter.low, parameter.high} - {parameter.default}:
-        other = maps_of(known, CURVES, PROTOCOL, **{name: 0.5 * (parameter.default + end)})
+        other = maps_of(known, curves, protocol, **{name: 0.5 * (parameter.default + end)})
         assert any(not np.array_equal(usual[key], other[key], equal_nan=True) for key in known.maps), end

@@ -9,6 +9,8 @@ from benchmarks.reference import first_pass, summary
 
 TR = 1.5
 TIMES = TR * np.arange(60)
+ANYWHERE = slice(0, 60)
+LIMITS = first_pass.Limits(0.5, 0.5, 3.0, 15.0)
 STEADY = 640.0
 
 
@@ -25,21 +27,33 @@ def test_a_gamma_variate_is_found_whole_from_its_first_pass(
     alpha: float, beta: float, onset: float, cutoff: float
 ) -> None:
     truth = first_pass.GammaVariate(3.0, alpha, beta, onset)
-    found = first_pass.gamma_variate(truth.at(TIMES), TR, cutoff)
+    found, _ = first_pass.gamma_variate(truth.at(TIMES), TR, ANYWHERE, cutoff)
     assert found.area == pytest.approx(truth.area, rel=1e-5)
     assert found[1:] == pytest.approx(truth[1:], rel=1e-3)
 
 
 def test_the_first_pass_ends_with_the_unbroken_run_above_the_cutoff() -> None:
-    curve = np.array([0, 1, 4, 10, 7, 5, 3, 6, 2, 0.0])
-    assert [first_pass.window(curve, cutoff) for cutoff in (0.5, 0.45, 0.3, 0.1)] == [6, 6, 8, 9]
+    curve = np.array([0, 0, 0, 8, 8, 8, 3, 3, 3, 0, 0, 0, 20.0])
+    within = slice(1, 9)
+    assert [first_pass.window(curve, within, cutoff) for cutoff in (0.6, 0.5, 0.3, 0.2)] == [
+        (4, 6),
+        (4, 7),
+        (4, 8),
+        (4, 9),
+    ]
+
+
+def test_the_first_pass_is_sought_around_the_input_s() -> None:
+    aif = simulate.arterial(TIMES)  # its peak at 16.5 s, a tenth of it after 12 s
+    assert first_pass.sought(aif, TR, LIMITS) == slice(6, 22)
+    assert first_pass.sought(aif, TR, LIMITS._replace(earlier=30.0, later=90.0)) == slice(0, 60)
 
 
 def test_the_second_pass_does_not_count() -> None:
     """Recirculation adds a sixth of the height again; the area of the first pass stays."""
     first = 200 * simulate.gamma_variate(TIMES, 12.0, 3.0, 1.5)
     both = first + 32 * simulate.gamma_variate(TIMES, 24.0, 3.0, 3.0)
-    alone, found = (first_pass.gamma_variate(curve, TR, 0.4).area for curve in (first, both))
+    alone, found = (first_pass.gamma_variate(curve, TR, ANYWHERE, 0.4)[0].area for curve in (first, both))
     assert found == pytest.approx(alone, rel=0.01)
     assert both.sum() > 1.3 * first.sum()
 
@@ -48,11 +62,10 @@ def test_no_start_of_a_random_search_does_better() -> None:
     rng = np.random.default_rng(12)
     clean = np.stack([simulate.tissue(TIMES, 60.0, mtt, 1.0) for mtt in (2.0, 4.0, 8.0)])
     for curve in simulate.noisy_relaxation(clean, 50.0, 0.03, 7, 13):
-        stop = first_pass.window(curve, 0.5)
-        fit = first_pass.gamma_variate(curve, TR, 0.5)
+        fit, stop = first_pass.gamma_variate(curve, TR, ANYWHERE, 0.5)
         least = np.sum((fit.at(TIMES[:stop]) - curve[:stop]) ** 2)
         alpha, beta = np.exp(rng.uniform(np.log([[0.5], [0.2]]), np.log([[10.0], [20.0]]), (2, 40000)))
-        onset = rng.uniform(0, TIMES[np.argmax(curve)], 40000)
+        onset = rng.uniform(0, TIMES[first_pass.window(curve, ANYWHERE, 0.5)[0]], 40000)
         g = first_pass.shape(TIMES[:stop], alpha[:, None], beta[:, None], onset[:, None])
         gain = np.maximum(g @ curve[:stop], 0) ** 2 / np.maximum((g * g).sum(axis=1), 1e-200)
         assert least <= np.sum(curve[:stop] ** 2) - gain.max() + 1e-9
@@ -66,12 +79,12 @@ def test_first_pass_volume_is_what_was_simulated(blood_volume: float) -> None:
         return 200 * simulate.gamma_variate(t, 12.0, 3.0, 1.5)
 
     curve = simulate.tissue(TIMES, 60 * blood_volume / 2.0, 2.0, 0.0, "gamma", once)
-    found = first_pass.blood_volume(curve, once(TIMES), TR, simulate.KAPPA_RHO, 0.5)
+    found = first_pass.blood_volume(curve, once(TIMES), TR, simulate.KAPPA_RHO, LIMITS)
     assert found == pytest.approx(blood_volume, rel=0.02)
 
 
 def test_a_curve_that_never_rises_has_no_first_pass_volume() -> None:
-    assert np.isnan(first_pass.blood_volume(-np.ones(60), simulate.arterial(TIMES), TR, 1.0, 0.5))
+    assert np.isnan(first_pass.blood_volume(-np.ones(60), simulate.arterial(TIMES), TR, 1.0, LIMITS))
 
 
 def rising(onset: float, powers: tuple[int, int]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.arterial.quality import first_pass, refusal
+from bolus_kernels.dsc.traits import shape_of
 
 Array = NDArray[Any]
 
@@ -19,7 +20,6 @@ CLEAR_OF_NOISE, SPARE = 6.0, 3
 NORMAL_DIFFERENCE = 1.4826 / np.sqrt(2)
 """From the median size of a difference between neighbours in time to a standard deviation of normal noise."""
 CLIPPED_SAMPLES, LEAD = 2, 2
-BLOCK = 4096
 
 
 class Features(NamedTuple):
@@ -32,18 +32,9 @@ class Features(NamedTuple):
 
 def features(curves: Array) -> Features:
     """Area, height and smoothness of every curve (n, t), 1/s; a curve with a NaN is no bolus."""
-    series = curves.T
-    found = Features(*(np.empty(len(curves), kind) for kind in (np.float32, np.float32, np.bool_)))
-    for begin in range(0, len(curves), BLOCK):
-        cut = slice(begin, begin + BLOCK)
-        block = series[:, cut]
-        sides, middle = block[:-2] + block[2:], block[1:-1] + block[1:-1]
-        found.area[cut] = area = block.sum(0)
-        found.height[cut] = (sides + middle).max(0) / 4
-        sides -= middle  # now the second difference
-        rough, power = np.einsum("tn,tn->n", sides, sides), np.einsum("tn,tn->n", block, block)
-        found.bolus[cut] = np.isfinite(area) & (area > 0) & (rough <= ROUGHEST * power)
-    return found
+    shape = shape_of(curves)
+    smooth = shape.roughness <= ROUGHEST * shape.power
+    return Features(shape.area, shape.height, np.isfinite(shape.area) & (shape.area > 0) & smooth)
 
 
 def candidates(curves: Array, file: str, allowed: Array | None = None) -> NDArray[np.int64]:
@@ -67,11 +58,25 @@ def foremost(curves: Array, by: Literal["height", "area"], allowed: Array | None
     usable = np.flatnonzero(known.bolus if allowed is None else known.bolus & allowed)
     searched = len(curves) if allowed is None else int(np.count_nonzero(allowed))
     count = max(FEWEST_LOOKED_AT, int(SHARE[by] * searched))
-    first = usable[np.argsort(-getattr(known, by)[usable], kind="stable")[: SPARE * count]]
-    first = first[_clear(curves[first], known.height[first])][:count]
+    first = _first(usable, getattr(known, by)[usable], SPARE * count)
+    clear: list[NDArray[np.int64]] = []
+    for begin in range(0, first.size, count):  # mostly the first of these parts is nearly enough
+        part = first[begin : begin + count]
+        clear.append(part[_clear(curves[part], known.height[part])])
+        if sum(found.size for found in clear) >= count:
+            break
+    first = np.concatenate([first[:0], *clear])[:count]
     # A curve of hardly any area has any first moment, also the lowest one.
     area = known.area[first]
     return np.asarray(first[area >= LEAST_AREA * np.median(area)] if first.size else first)
+
+
+def _first(voxels: NDArray[np.int64], values: Array, count: int) -> NDArray[np.int64]:
+    """The `count` voxels (n,) of the greatest values (n,), the greatest first; of equal ones the earlier."""
+    if count < values.size:
+        enough = values >= np.partition(values, values.size - count)[values.size - count]
+        voxels, values = voxels[enough], values[enough]
+    return voxels[np.argsort(-values, kind="stable")[:count]]
 
 
 def _clear(curves: Array, height: Array) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bolus.arterial.candidates import FEWEST, candidates, clipped, passage, smoothed
 from bolus.arterial.quality import described, first_moment, mean_of
 from bolus.series import AIF
+from bolus_kernels.dsc.clusters import moved
 
 Array = NDArray[Any]
 
@@ -56,21 +57,10 @@ def _arteries(curves: Array, among: Array, time: Array) -> NDArray[np.int64]:
 
 
 def _earliest(shapes: NDArray[np.float64], time: Array) -> NDArray[np.bool_]:
-    """Which of the curves (n, t) of unit area fall into the clusters of lowest first moment, outliers apart.
-
-    Sums without BLAS, whose rounding depends on the number of its threads.
-    """
+    """Which of the curves (n, t) of unit area fall into the clusters of lowest first moment, outliers apart."""
     moment = np.einsum("nt,t->n", shapes, time)
     rank = np.argsort(np.argsort(moment, kind="stable"), kind="stable")
-    member = rank * CLUSTERS // moment.size
-    for _ in range(ROUNDS):
-        present = np.unique(member)
-        centres = np.stack([shapes[member == cluster].mean(0) for cluster in present])
-        distance = (centres**2).sum(1) - 2 * np.einsum("nt,ct->nc", shapes, centres)
-        nearest = present[np.argmin(distance, axis=1)]
-        if np.array_equal(nearest, member):
-            break
-        member = nearest
+    member = moved(shapes, rank * CLUSTERS // moment.size, CLUSTERS, ROUNDS)
     present, counts = np.unique(member, return_counts=True)
     present = present[counts >= min(LEAST_SHARE * moment.size, counts.max())]
     moments = np.array([moment[member == cluster].mean() for cluster in present])

@@ -13,8 +13,12 @@ from bolus.series import AIF, Region
 
 Array = NDArray[Any]
 
-BLOCK, MARGIN = 30.0, 15.0
-"""mm: edge of a neighbourhood, and how far around it arteries are sought, so that neighbours share most of them."""
+BLOCK, LARGER, MOST = 20.0, 1.1, 256
+"""The edge of a region, mm; the factor by which it grows until there are no more regions than this."""
+AROUND, REACH = 25.0, 35.0
+"""mm: how far from a region's middle, along each axis, its arteries are sought; how far they count for others."""
+FAR = 0.2
+"""The weight of the whole brain's input in every mean: what is left where arteries are further and further away."""
 TALLEST, CHOSEN, FEWEST = 30, 8, 3
 STANDS_OUT, OF = 2.0, 0.75
 """An artery is twice as high as three quarters of its neighbourhood: grey matter is not, however white the rest."""
@@ -30,13 +34,14 @@ def local_inputs(
     allowed: Array | None = None,
     ceiling: Array | None = None,
 ) -> tuple[Region, ...]:
-    """An arterial input for each block of 30 mm; every row is in one region, regions in a fixed order.
+    """An arterial input for each block of 20 mm; every row is in one region, regions in a fixed order.
 
     curves : (n, t) 1/s. position : (n, 3) mm. time : (t,) s. everywhere : the input of the whole brain, which holds
-    where a neighbourhood has no artery of its own. allowed, ceiling : as for clustering. The 30 highest smooth
-    curves within a block and 15 mm around it that pass before the block's mean curve are ranked by height, width and
-    first moment; the mean of the 8 first is scaled to the area of the brain's input, because small arteries fill
-    little of a voxel.
+    where no artery is near. allowed, ceiling : as for clustering. Around each block, the 30 highest smooth
+    curves that pass before the block's mean curve are ranked by height, width and first moment, and the mean of the 8
+    first is scaled to the area of the brain's input, because small arteries fill little of a voxel. A block's input is
+    the mean of these curves of the blocks within 35 mm, their weights falling smoothly to zero, and a little of the
+    brain's: so there is no step between one block and the next. Blocks are larger where there would be more than 256.
     Source: Calamante et al., Magn Reson Med 52:789 (2004); Lorenz et al., J Magn Reson Imaging 24:1133 (2006).
     """
     known = features(curves)
@@ -44,25 +49,50 @@ def local_inputs(
     if ceiling is not None:
         usable &= ~clipped(curves, ceiling)
     tall = _vessels(curves, usable, known.height, time, everywhere)
-    corner = position.min(axis=0)
-    cells, member = np.unique(np.floor((position - corner) / BLOCK), axis=0, return_inverse=True)
-    order = np.argsort(member.reshape(-1), kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(member.reshape(-1)))[:-1])
-    around = position[tall.voxels] - corner
+    middles, parts = _blocks(position)
+    around = position[tall.voxels]
+    chosen, own = [], np.zeros((len(parts), time.size))
+    for block, (middle, rows) in enumerate(zip(middles, parts, strict=True)):
+        near = (np.abs(around - middle) <= AROUND).all(axis=1)
+        best = _best(curves, tall.some(near), rows[known.bolus[rows]], known.height, time)
+        chosen.append(best if best.size >= FEWEST else best[:0])
+        if best.size >= FEWEST:
+            values = mean_of(curves, best)
+            own[block] = everywhere.quality["Area"] / float(np.trapezoid(values, time)) * values
+    weights = _weights(middles, np.array([each.size for each in chosen]) / CHOSEN)
     regions, without = [], []
-    for cell, rows in zip(cells, parts, strict=True):
-        near = (np.abs(around - BLOCK * (cell + 0.5)) <= BLOCK / 2 + MARGIN).all(axis=1)
-        chosen = _best(curves, tall.some(near), rows[known.bolus[rows]], known.height, time)
-        if chosen.size < FEWEST:
+    for rows, weight in zip(parts, weights, strict=True):
+        counts = np.flatnonzero(weight)
+        if counts.size == 0:
             without.append(rows)
             continue
-        values = mean_of(curves, chosen)
-        scale = everywhere.quality["Area"] / float(np.trapezoid(values, time))
-        how = f"local, in {everywhere.how}"
-        regions.append(Region(rows, described(scale * values, chosen, time, how, file, LocalScale=scale)))
+        values = (weight @ own + FAR * everywhere.concentration) / (weight.sum() + FAR)
+        voxels = np.unique(np.concatenate([chosen[block] for block in counts]))
+        regions.append(Region(rows, described(values, voxels, time, f"local, in {everywhere.how}", file)))
     if without:
         regions.append(Region(np.sort(np.concatenate(without)), everywhere))
     return tuple(regions)
+
+
+def _blocks(position: Array) -> tuple[Array, list[Array]]:
+    """The middles (b, 3), mm, of the blocks that hold any of the positions (n, 3), and the rows of each, sorted."""
+    corner, edge = position.min(axis=0), BLOCK
+    while True:
+        cells, member = np.unique(np.floor((position - corner) / edge), axis=0, return_inverse=True)
+        if len(cells) <= MOST:
+            break
+        edge *= LARGER
+    order = np.argsort(member.reshape(-1), kind="stable")
+    return corner + edge * (cells + 0.5), np.split(order, np.cumsum(np.bincount(member.reshape(-1)))[:-1])
+
+
+def _weights(middles: Array, share: Array) -> NDArray[np.float64]:
+    """How much each block's arteries count in each block, (b, b): Tukey's biweight of the distance of their middles.
+
+    share : (b,), how many arteries a block has of those it may have.
+    """
+    apart = np.linalg.norm(middles[:, None] - middles, axis=-1) / REACH
+    return np.asarray(share * np.maximum(1 - apart**2, 0.0) ** 2)
 
 
 class _Vessels(NamedTuple):

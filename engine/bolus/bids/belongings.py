@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from bolus.bids.entities import IMAGE, Name, parse
 from bolus.disk import no_permission, read_text
 from bolus.errors import BolusError, Code
 from bolus_kernels.method import Contrast
 
-MASKS = ("brain", "AIF", "AIFsearch", "VOF", "lesion", "NAWM")
-PROBABILITIES = ("GM", "WM")
+BIDS_URI = re.compile(r"bids:[^:/]*:")
+MASKS = ("brain", "AIF", "AIFsearch", "VOF", "lesion", "NAWM", "CSF", "WM")
+PROBABILITIES = ("GM", "WM", "CSF")
 MAPS = ("T1map", "ADC")
-ONLY_DSC = ("label-AIF_mask", "label-AIFsearch_mask", "label-VOF_mask", "aif")
+ONLY: dict[str, Contrast] = {
+    **dict.fromkeys(("label-AIF_mask", "label-AIFsearch_mask", "label-VOF_mask", "aif"), "dsc"),
+    **dict.fromkeys(("label-CSF_mask", "label-WM_mask", "label-CSF_probseg"), "asl"),
+}
+"""What serves one contrast only, and so need not lie on the grid of the other."""
 
 
 @lru_cache(maxsize=256)
@@ -51,30 +58,32 @@ def inherited(image: Name, root: Path, suffix: str, extension: str) -> list[Path
 
 
 def calibration(image: Name, root: Path, subject: Path) -> list[Name]:
-    """The M0 images of an ASL series: named by IntendedFor, else with equal entities; perf/ before fmap/.
+    """The M0 images of an ASL series: named by IntendedFor, else with equal entities; the one to use first.
 
-    Raises E_AMBIGUOUS where several of one folder apply. Source: BIDS 1.10, arterial spin labeling.
+    Of several, in perf/ and in fmap/, the one of the series' own PhaseEncodingDirection is used, for it is distorted
+    as the series is; else the one in perf/. Raises E_AMBIGUOUS where this does not decide.
+    Source: BIDS 1.10, arterial spin labeling.
     """
     perf = image.path.parent
-    for folder in (perf, perf.parent / "fmap"):
-        fitting = []
-        for name in names(folder):
-            if name.suffix != "m0scan" or name.extension not in IMAGE:
-                continue
-            targets = _intended(inherited(name, root, "m0scan", ".json"))
-            if targets:
-                fits = any(_is_target(target, image.path, root, subject) for target in targets)
-            else:
-                fits = folder == perf and name.entities == image.entities
-            if fits:
-                fitting.append(name)
-        if len(fitting) > 1:
-            raise _ambiguous(
-                [name.path for name in fitting], "Let IntendedFor of one of them name this series."
-            )
-        if fitting:
-            return fitting
-    return []
+    fitting = [
+        name
+        for folder in (perf, perf.parent / "fmap")
+        for name in names(folder)
+        if name.suffix == "m0scan" and name.extension in IMAGE and _serves(name, image, root, subject)
+    ]
+    if len(fitting) < 2:
+        return fitting
+    key = "PhaseEncodingDirection"
+    ours = _said(inherited(image, root, image.suffix, ".json"), key)
+    alike = [
+        name for name in fitting if ours and _said(inherited(name, root, "m0scan", ".json"), key) == ours
+    ]
+    rivals = alike or fitting
+    beside = [name for name in rivals if name.path.parent == perf] or rivals
+    if len(beside) > 1:
+        mend = "Let IntendedFor of one of them name this series, or say their PhaseEncodingDirection."
+        raise _ambiguous([name.path for name in beside], mend)
+    return beside + [name for name in fitting if name not in beside]
 
 
 def derived(
@@ -89,11 +98,7 @@ def derived(
         for name in names(root / place):
             key = _key(name)
             restriction = name.entities.get("desc", "brain")
-            if (
-                key is None
-                or restriction not in ("brain", contrast)
-                or (key in ONLY_DSC and contrast != "dsc")
-            ):
+            if key is None or restriction not in ("brain", contrast) or ONLY.get(key, contrast) != contrast:
                 continue
             own = {k: v for k, v in name.entities.items() if k not in ("label", "desc")}
             if own.items() <= entities.items():
@@ -129,24 +134,35 @@ def _ambiguous(paths: Sequence[Path], mend: str) -> BolusError:
     return BolusError(Code.AMBIGUOUS, paths[0], f"{seen}, which both apply", "one file that applies", mend)
 
 
-def _intended(sidecars: Iterable[Path]) -> list[str]:
+def _serves(name: Name, image: Name, root: Path, subject: Path) -> bool:
+    """Whether an m0scan is meant for a series."""
+    targets = _said(inherited(name, root, "m0scan", ".json"), "IntendedFor")
+    if not targets:
+        return name.path.parent == image.path.parent and name.entities == image.entities
+    listed = targets if isinstance(targets, list) else [targets]
+    return any(_is_target(str(target), image.path, root, subject) for target in listed)
+
+
+def _said(sidecars: Iterable[Path], key: str) -> Any:
+    """What the nearest sidecar that says it says of a key; None where nothing can be read."""
     for path in sidecars:
         try:
             content = json.loads(read_text(path)[0])
         except (ValueError, RecursionError, BolusError):
-            return []  # read() meets the same file again and says what is wrong with it
-        if isinstance(content, dict) and (targets := content.get("IntendedFor")):
-            return [str(target) for target in (targets if isinstance(targets, list) else [targets])]
-    return []
+            return None  # read() meets the same file again and says what is wrong with it
+        if isinstance(content, dict) and (value := content.get(key)):
+            return value
+    return None
 
 
 def _is_target(target: str, image: Path, root: Path, subject: Path) -> bool:
-    """Whether an IntendedFor names an image: `bids::` from the root, else from the subject's folder.
+    """Whether an IntendedFor names an image: `bids:<data set>:` from the root, else from the subject's folder.
 
     Data sets in the field also write it from the session's folder or from the root.
     """
-    bases = [root] if target.startswith("bids::") else [subject, image.parent.parent, root]
-    path = target.removeprefix("bids::")
+    uri = BIDS_URI.match(target)
+    bases = [root] if uri else [subject, image.parent.parent, root]
+    path = target[uri.end() :] if uri else target
     wanted = _without_extension(str(image))
     return any(_without_extension(posixpath.normpath(f"{base}/{path}")) == wanted for base in bases)
 

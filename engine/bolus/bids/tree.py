@@ -173,7 +173,9 @@ def _assemble(
                 scan,
                 context=next(iter(inherited(first, root, "aslcontext", ".tsv")), None),
                 m0=tuple(name.path for name in m0),
-                m0_sidecars=tuple(path for name in m0 for path in inherited(name, root, "m0scan", ".json")),
+                m0_sidecars=tuple(
+                    path for name in m0[:1] for path in inherited(name, root, "m0scan", ".json")
+                ),
             )
         place = first.path.parent.relative_to(root)
         scan = replace(scan, derivatives=derived(entities, scan.contrast, place, derivatives))

@@ -15,8 +15,9 @@ from bolus_kernels.dsc.deconvolution.bootstrap import Volume, bootstrap
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Method, VoxelMaps
 
-BLOCK = 16384
-"""Voxels a block, the same for any number of threads; a GPU takes all at once and cuts them by its own memory."""
+BLOCK, WHOLE = 16384, 131072
+"""Voxels a block, for several threads and for one, to which nothing is copied of a scan that fits into a block; a GPU
+takes all at once and cuts them by its own memory."""
 Work = Callable[[NDArray[Any], Any, NDArray[np.int64]], VoxelMaps]
 
 
@@ -28,7 +29,7 @@ def run_method(
     def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
         return method.function(values, part, parameters, device)
 
-    return _over_blocks(work, curves, protocol, device)
+    return _over_blocks(work, curves, protocol, device, WHOLE if device.threads == 1 else BLOCK)
 
 
 def run_bootstrap(
@@ -45,11 +46,11 @@ def run_bootstrap(
     def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
         return bootstrap(method, volume, values, part, parameters, device, voxels, replicates)
 
-    return _over_blocks(work, curves, protocol, device)
+    return _over_blocks(work, curves, protocol, device, BLOCK)
 
 
-def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device) -> VoxelMaps:
-    cuts = _cuts(curves, protocol, BLOCK if device.kind == "cpu" else max(1, len(curves.voxels)))
+def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device, block: int) -> VoxelMaps:
+    cuts = _cuts(curves, protocol, block if device.kind == "cpu" else max(1, len(curves.voxels)))
 
     def one(cut: tuple[Any, Any]) -> VoxelMaps:
         rows, its_protocol = cut
@@ -60,6 +61,8 @@ def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device) -> V
     else:
         with ThreadPoolExecutor(device.threads) as pool:
             parts = list(pool.map(one, cuts))
+    if len(parts) == 1 and not curves.regions:
+        return parts[0]
     whole: VoxelMaps = {}
     for name, first in parts[0].items():
         values = np.empty((len(curves.voxels), *first.shape[1:]), first.dtype)

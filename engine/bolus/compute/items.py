@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
-from bolus.voxels import BRAIN, rows_of, volume_of
+from bolus.voxels import BRAIN, median, rows_of, volume_of
 from bolus_kernels.method import RESIDUE, STANDARD_DEVIATION, Method, VoxelMaps
 from bolus_kernels.state import MEANINGS, State
 
@@ -21,6 +21,8 @@ NAMES = {
     "tmax": "time of the residue function's maximum",
     "cth": "capillary transit time heterogeneity (standard deviation of transit times)",
     "att": "arterial transit time",
+    "abv": "arterial blood volume",
+    "aat": "arterial arrival time: when the label reaches the arteries of the voxel",
     "k1": "share of the reference curve in the voxel's curve (K1)",
     "k2": "leakage rate (K2)",
     "kep": "rate of return from the tissue to the blood (kep)",
@@ -75,8 +77,12 @@ def residue_map(
 def choice_map(criteria: Mapping[str, NDArray[np.float32]], curves: Curves) -> Map:
     """Which leakage model each voxel's curve speaks for: the one of least Akaike criterion, from 1 on."""
     names = list(criteria)
-    stacked = np.stack([np.where(np.isfinite(criteria[name]), criteria[name], np.inf) for name in names])
-    chosen = np.where(np.isfinite(stacked).any(0), 1 + np.argmin(stacked, axis=0), 0).astype(np.uint8)
+    least = np.full(curves.voxels.size, np.inf, np.float32)
+    chosen = np.zeros(least.size, np.uint8)
+    for number, name in enumerate(names, 1):
+        better = criteria[name] < least  # never where it is NaN
+        chosen[better] = number
+        np.copyto(least, criteria[name], where=better)
     told = {"Levels": {"0": "none could be fitted", **{str(1 + i): name for i, name in enumerate(names)}}}
     return Map(
         "desc-aic_leakage", volume_of(chosen, curves.voxels, curves.mask.shape), "label",
@@ -141,7 +147,7 @@ def numbers_of(items: list[Map], curves: Curves, state: NDArray[np.uint8]) -> di
     for item in items:
         if item.data.dtype == np.float32 and item.data.ndim == 3:
             values = item.data.reshape(-1, order="F")[rows]
-            values = values[np.isfinite(values)]
-            if values.size:
-                numbers[f"median_{item.ending}"] = float(np.median(values))
+            finite = np.isfinite(values)
+            if finite.any():
+                numbers[f"median_{item.ending}"] = median(values if finite.all() else values[finite])
     return numbers

@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 from bolus.compute.blocks import run_bootstrap, run_method
 from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
+from bolus.compute.partial_volume import pure_maps
+from bolus.compute.quality import quality_of, with_quality
+from bolus.compute.spatial import spatial_maps
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
+from bolus.voxels import median
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume
@@ -48,6 +52,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
         items += of_method(method, values, curves, recipe, parameters)
+        if isinstance(protocol, AslProtocol) and curves.pure:
+            items += pure_maps(method, curves, protocol, recipe, parameters, machine)
         if AIC in values:
             criteria[method.name] = values[AIC]
         if isinstance(protocol, DscProtocol):
@@ -64,6 +70,11 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                     recipe["dsc.bootstrap"],
                 )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
+    if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:
+        if np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0:
+            items += spatial_maps(curves, protocol, recipe, device)
+        else:
+            warnings.append("asl.spatial was not done: it needs several delays")
     if len(criteria) > 1:
         items.append(choice_map(criteria, curves))
     broken = (state != State.GOOD) & (state != State.NO_SOLUTION)
@@ -72,6 +83,10 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
             item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
     items += of_curves(curves, state)
     numbers = numbers_of(items, curves, state)
+    if isinstance(protocol, AslProtocol):
+        quality = quality_of(items, curves, protocol)
+        numbers |= quality
+        items = with_quality(items, quality)
     if broken.mean() > MANY:
         warnings.append(f"{100 * broken.mean():.1f} % of the brain's voxels could not be computed")
     return Maps(
@@ -88,8 +103,7 @@ def methods_for(recipe: Recipe, protocol: DscProtocol | AslProtocol) -> list[Met
     if len(methods) == 1:
         return methods
     several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
-    suits = "multi_delay" if several else "single_delay"
-    return [method for method in methods if method.name == suits]
+    return [method for method in methods if (method.name != "single_delay") == several]
 
 
 def volume_by(recipe: Recipe, device: Device) -> Volume:
@@ -113,4 +127,4 @@ def _lacks_deviations(method: Method) -> bool:
 def _typical(volume: NDArray[Any]) -> float:
     """The median of the blood volumes (n,) above zero, ml/100g; NaN where there is none."""
     positive = volume[volume > 0]
-    return float(np.median(positive)) if positive.size else float("nan")
+    return median(positive) if positive.size else float("nan")

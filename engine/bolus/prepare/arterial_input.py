@@ -15,6 +15,7 @@ from bolus.errors import Code
 from bolus.series import AIF, Region, Series
 from bolus.voxels import given_mask, refuse, rows_of
 from bolus_kernels.dsc.concentration import Echo, Relaxation
+from bolus_kernels.dsc.traits import mean_curve
 
 Array = NDArray[Any]
 
@@ -149,20 +150,23 @@ def _typical(brain: Brain) -> tuple[NDArray[np.float64], float]:
     before = _before(brain, brain.rows[some])
     level, noise = before.mean(axis=0), float(np.median(before.std(axis=0, ddof=1)))
     bright = some[level >= BRIGHT * np.quantile(level, 0.9)]
-    return arterial.mean_of(brain.values, bright), noise
+    return mean_curve(brain.values, bright), noise
 
 
 def _ceiling(brain: Brain, rows: Array, noise: float) -> NDArray[np.float64]:
     """The delta R2* (n,), 1/s, at which the longest echo's signal is three noise standard deviations, no more."""
-    level = _before(brain, rows).mean(axis=0)
+    echo, (first, stop) = _longest(brain), brain.baseline
+    stored = sum(frame.take(rows).astype(np.float64) for frame in echo.series[first:stop])
+    level = echo.slope * stored / (stop - first) + echo.inter
     with np.errstate(divide="ignore", invalid="ignore"):
-        ceiling = np.log(level / (CLEAR_OF_NOISE * noise)) / _longest(brain).echo_time
+        ceiling = np.log(level / (CLEAR_OF_NOISE * noise)) / echo.echo_time
     return np.where(np.isfinite(ceiling), ceiling, np.inf)
 
 
 def _before(brain: Brain, rows: Array) -> NDArray[np.float64]:
     echo = _longest(brain)
-    return np.asarray(echo.slope * echo.series[slice(*brain.baseline)][:, rows] + echo.inter, np.float64)
+    stored = echo.series[slice(*brain.baseline)].take(rows, axis=1)
+    return np.asarray(echo.slope * stored + echo.inter, np.float64)
 
 
 def _longest(brain: Brain) -> Echo:

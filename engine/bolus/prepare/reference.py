@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus.voxels import median
+from bolus_kernels.dsc.traits import level_of, mean_curve
+
 TAIL, VESSEL = 10, 4.0
 
 
@@ -20,14 +23,14 @@ def reference_curve(
     their early, narrow curves in the mean, normal brain would seem to leak. Zeros and 0 where nothing is left.
     Source: Boxerman et al., AJNR 27:859 (2006), methods.
     """
-    spread = values[:, slice(*baseline)].std(axis=1)
-    calm = values[:, -TAIL:].mean(axis=1) >= -spread
-    calm &= np.isfinite(spread)
+    level = level_of(values, baseline, TAIL)
+    calm = level.late >= -level.spread
+    calm &= np.isfinite(level.spread)
     if allowed is not None:
         calm &= allowed
     if calm.any():
-        peak = values.max(axis=1)
-        calm &= peak <= VESSEL * np.median(peak[calm])
-    if not calm.any():
+        calm &= level.peak <= VESSEL * median(level.peak[calm])
+    rows = np.flatnonzero(calm)
+    if rows.size == 0:
         return np.zeros(values.shape[1]), 0
-    return values[calm].mean(axis=0, dtype=np.float64), int(calm.sum())
+    return mean_curve(values, rows), rows.size

@@ -52,7 +52,7 @@ def mean_signal(image: Volume, raw: NDArray[Any], rows: NDArray[np.int64]) -> Me
         rows = rows[np.isfinite(raw[:, rows]).all(axis=0)]
     if rows.size == 0:
         return np.zeros(len(raw))
-    return image.slope * np.array([frame[rows].mean(dtype=np.float64) for frame in raw]) + image.inter
+    return np.asarray(image.slope * raw.take(rows, axis=1).mean(axis=1, dtype=np.float64) + image.inter)
 
 
 def steady_state(series: Series, mean: Mean, dropped: int = 0) -> Steady:

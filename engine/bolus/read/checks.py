@@ -148,8 +148,9 @@ def _saturation(image: Volume) -> list[str]:
     data = image.data
     if data.dtype.kind not in "iu":
         return []
-    top = data.max()
-    share = sum(int(np.count_nonzero(data[..., n] == top)) for n in range(data.shape[3])) / data.size
+    tops = data.max(axis=(0, 1, 2))
+    top = tops.max()
+    share = sum(int(np.count_nonzero(data[..., n] == top)) for n in np.flatnonzero(tops == top)) / data.size
     if share < SATURATED_SHARE:
         return []
     return [

@@ -11,6 +11,7 @@ import numpy as np
 from bolus import nifti
 from bolus.errors import BolusError, Code
 from bolus.read.asl import asl_fields
+from bolus.read.calibration import calibration_doubts
 from bolus.read.checks import (
     check_echoes,
     check_map,
@@ -103,26 +104,20 @@ def _asl(scan: Scan, sidecar: Sidecar, image: Volume, sources: dict[str, str]) -
         m0_sidecar, hashes = load_sidecar(scan.m0_sidecars, scan.m0[0])
         sources |= hashes
         m0, warnings = _m0(scan.m0[0], image, sources)
-    acquisition, doubts = asl_fields(sidecar, context, image.grid.shape[2], m0, m0_sidecar)
+        warnings += calibration_doubts(scan, sidecar, m0_sidecar)
+    acquisition, doubts = asl_fields(sidecar, context, image.grid.shape, m0, m0_sidecar)
     return Series(scan, (image,), acquisition, {}, None, sources), doubts + warnings
 
 
 def _m0(path: Path, series: Volume, sources: dict[str, str]) -> tuple[Volume, list[str]]:
-    """The calibration image (x, y, z) float32, the mean of its volumes where there are several."""
+    """The calibration image (x, y, z) or (x, y, z, k) float32, on the grid of the series."""
     image, sources[str(path)] = nifti.load(path)
     doubts = check_same_grid(image, series) + header_doubts(image)
-    if image.data.ndim == 4:
-        total = np.zeros(image.grid.shape, order="F")
-        for index in range(image.data.shape[3]):
-            total += image.data[..., index]
-        values = image.slope * total / image.data.shape[3] + image.inter
-    else:
-        values = image.scaled()
+    values = image.scaled()
     if not (values[np.isfinite(values)] > 0).any():
         mend = "Give the calibration scan itself, or another M0Type."
         raise BolusError(Code.DATA, path, "no voxel above 0", "a calibration image", mend)
-    data = np.asfortranarray(values, np.float32)
-    return replace(image, data=data, slope=1.0, inter=0.0), doubts
+    return replace(image, data=values, slope=1.0, inter=0.0), doubts
 
 
 def _given(name: str, path: Path, series: Volume, sources: dict[str, str]) -> tuple[Volume, list[str]]:

@@ -97,8 +97,10 @@ class Sidecar:
         value = self.values.get(key)
         if isinstance(value, str) and value in known:
             return value
-        hint = f"{nearest(value, known)} {mend}" if isinstance(value, str) else mend
-        raise self.refusal(key, f"one of {', '.join(known)}", hint)
+        if isinstance(value, str):  # of words that differ only in their letters' case, the right one
+            meant = next((word for word in known if word.lower() == value.lower()), value)
+            mend = f"{nearest(meant, known)} {mend}"
+        raise self.refusal(key, f"one of {', '.join(known)}", mend)
 
     def flag(self, key: str, mend: str) -> bool:
         """True or false, not a word or a number for it; raises E_META."""

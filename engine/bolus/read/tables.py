@@ -13,9 +13,8 @@ from bolus.disk import read_text
 from bolus.errors import BolusError, Code, nearest
 from bolus.series import GivenAIF
 
-VOLUME_TYPES = ("control", "label", "m0scan", "deltam")
-QUANTIFIED = "cbf"
-UNSUPPORTED = "noRF"
+VOLUME_TYPES = ("control", "label", "m0scan", "deltam", "cbf", "noRF")
+PERFUSION = {"label", "deltam"}
 LEAST_SAMPLES = 10
 
 
@@ -39,10 +38,8 @@ def read_context(path: Path, volumes: int) -> tuple[tuple[str, ...], str]:
         mend = "Write one row per volume, in the order of the volumes."
         seen = f"{len(types)} rows for {volumes} volumes"
         raise BolusError(Code.SHAPE, path, seen, f"{volumes} rows", mend)
-    if not {"label", "deltam"} & set(types) or ("label" in types) != ("control" in types):
-        seen = f"volumes of type {', '.join(sorted(set(types)))} only"
-        mend = "Correct the table: perfusion is the difference of the two."
-        raise BolusError(Code.META, path, seen, "control and label volumes, or deltam", mend)
+    if not PERFUSION & set(types):
+        raise _no_label(path, types)
     return types, sha
 
 
@@ -107,15 +104,17 @@ def _numbers(
 def _unknown_type(path: Path, number: int, kind: str) -> BolusError:
     seen = f"volume type {kind!r} in row {number}"
     expected = f"one of {', '.join(VOLUME_TYPES)}"
-    if kind == QUANTIFIED:
-        mend = (
-            "This series is quantified already: give the control and label (or deltam) volumes it came from."
-        )
-        return BolusError(Code.DATA, path, seen, expected, mend)
-    if kind == UNSUPPORTED:
-        mend = "Volumes without radio frequency are not used yet: leave them out of image, table and sidecar."
-        return BolusError(Code.META, path, seen, expected, mend)
     return BolusError(Code.META, path, seen, expected, f"Correct the row. {nearest(kind, VOLUME_TYPES)}")
+
+
+def _no_label(path: Path, types: Sequence[str]) -> BolusError:
+    seen = f"volumes of type {', '.join(sorted(set(types)))} only"
+    expected = "control and label volumes, or deltam"
+    if "cbf" in types:
+        mend = "This series is quantified already: its CBF is the map. Give the volumes that it came from."
+        return BolusError(Code.DATA, path, seen, expected, mend)
+    mend = "Correct the table: perfusion is the difference of the two."
+    return BolusError(Code.META, path, seen, expected, mend)
 
 
 def _aif(path: Path, seen: str, expected: str, mend: str) -> BolusError:

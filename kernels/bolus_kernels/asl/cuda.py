@@ -19,6 +19,7 @@ from bolus_kernels.asl.posterior import (
     WORK,
     Labels,
     Prior,
+    certain,
     solvable,
     summarise,
     tabulate,
@@ -34,8 +35,9 @@ def kernel(delays: int) -> Callable[..., None]:
     groups, responses = delays // 4, 4 * FINE
 
     def multi_delay(
-        curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, time: Any, duration: Any, pairs: Any, scalars: Any,
-        pulsed: int, tissue_relaxation: int, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+        curves: Any, t1_tissue: Any, slice_delay: Any, given: Any, column: Any, time: Any, duration: Any,
+        pairs: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
         if voxel >= curves.shape[1]:
@@ -48,14 +50,17 @@ def kernel(delays: int) -> Callable[..., None]:
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0
         )
-        prior = Prior(scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8])
+        prior = Prior(scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9])
         within = summarise(curves[:, voxel], column, pairs, mean)
-        state[voxel] = solvable(True, within, t1_tissue[voxel], slice_delay[voxel])
+        state[voxel] = solvable(
+            True, within, t1_tissue[voxel], slice_delay[voxel], given[voxel], prior.arrival_most
+        )
         if state[voxel] == 0:
             rate = ONE / t1_tissue[voxel]
+            believed = prior if fitted else certain(prior, given[voxel])
             tabulate(labels, table)
             voxel_posterior(
-                mean, within, rate, slice_delay[voxel], False, labels, prior, table, response, work, result
+                mean, within, rate, slice_delay[voxel], False, labels, believed, table, response, work, result
             )
             cbf[voxel], sd_cbf[voxel] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
             att[voxel], sd_att[voxel] = result[2], result[3]
@@ -69,11 +74,15 @@ def launch(
     column: NDArray[np.int64],
     labels: Labels,
     prior: Prior,
+    fitted: bool,
     maps: Sequence[NDArray[Any]],
     device: Device,
 ) -> None:
-    """Fill cbf, att, sd_cbf, sd_att and state, (n,) each; curves : (n, t), voxelwise : t1_tissue, slice_delay (n,)."""
+    """Fill cbf, att, sd_cbf, sd_att and state, (n,) each.
+
+    curves : (n, t). voxelwise : t1_tissue, slice_delay and, unless it is fitted, arrival, (n,) each.
+    """
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, *prior], np.float32)
-    flags = int(labels.pulsed), int(labels.tissue_relaxation)
+    flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)
     shared = (column, labels.time, labels.duration, labels.pairs, scalars, *flags)
     over_voxels(kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)

@@ -17,6 +17,7 @@ from bolus_kernels.asl.posterior import (
     WORK,
     Labels,
     Prior,
+    certain,
     solvable,
     summarise,
     tabulate,
@@ -56,7 +57,8 @@ def multi_delay(
     curves : (n, t) float32, (control - label)/M0 of tissue. Gives cbf, sd_cbf : ml/100g/min and att,
     sd_att : s, each (n,) float32, and state : (n,) uint8. The flow has the prior N(0, cbf_sd), broad around
     zero; the noise variance the prior IG(noise_weight/2, noise_weight * pooled variance/2); the arrival
-    N(att_mean, att_sd) between 0 and the last time less a quarter of its bolus.
+    N(att_mean, att_sd) between 0 and the last time less a quarter of its bolus, or, where the protocol knows it,
+    what is given (no solution where that is outside).
     Source: Buxton 1998, eq. 3 and 5; the same posterior on a dense grid is the reference.
     """
     labels, column = labels_of(protocol)
@@ -65,17 +67,20 @@ def multi_delay(
     if curves.shape[1] + parameters["noise_weight"] <= 2:  # a Student t of so few degrees has no variance
         maps["state"][:] = State.NO_SOLUTION
         return maps
+    fitted = protocol.arterial_transit_time is None
+    arrival = np.zeros(len(curves)) if fitted else protocol.arterial_transit_time
     voxelwise = (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),
+        np.ascontiguousarray(arrival, np.float32),
     )
     filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
     if device.kind == "cuda":
         from bolus_kernels.asl.cuda import launch
 
-        launch(curves, voxelwise, column, labels, prior, filled, device)
+        launch(curves, voxelwise, column, labels, prior, fitted, filled, device)
     else:
-        _multi_delay(time_major(curves), column, *voxelwise, labels, prior, *filled)
+        _multi_delay(time_major(curves), column, *voxelwise, labels, prior, fitted, *filled)
     return refuse_infinite(maps)
 
 
@@ -87,6 +92,7 @@ def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, flo
         np.float32(parameters["att_mean"]),
         np.float32(1.0 / parameters["att_sd"] ** 2),
         np.float32(labels.time[last] - 0.25 * labels.duration[last]),
+        np.float32(0.0),
         np.float32(noise * (6000.0 / parameters["cbf_sd"]) ** 2),
         np.float32(parameters["noise_weight"]),
         np.float32(noise),
@@ -119,8 +125,8 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
 
 @kernel
 def _multi_delay(
-    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, labels: Any, prior: Any,
-    cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, arrival: Any, labels: Any, prior: Any,
+    fitted: bool,     cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
@@ -135,12 +141,20 @@ def _multi_delay(
         for place in range(width):
             v = begin + place
             within = summarise(tile[:, place], column, labels.pairs, mean)
-            state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
+            state[v] = solvable(
+                finite[place], within, t1_tissue[v], slice_delay[v], arrival[v], prior.arrival_most
+            )
             if state[v] == 0:
-                known = last >= 0 and t1_tissue[v] == t1_tissue[last] and slice_delay[v] == slice_delay[last]
+                believed = prior if fitted else certain(prior, arrival[v])
+                known = (
+                    fitted
+                    and last >= 0
+                    and t1_tissue[v] == t1_tissue[last]
+                    and slice_delay[v] == slice_delay[last]
+                )
                 rate, last = ONE / t1_tissue[v], v
                 voxel_posterior(
-                    mean, within, rate, slice_delay[v], known, labels, prior, table, response, work, result
+                    mean, within, rate, slice_delay[v], known, labels, believed, table, response, work, result
                 )
                 cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
                 att[v], sd_att[v] = result[2], result[3]

@@ -34,6 +34,8 @@ RESOLVED = np.float32(3.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
+CERTAINTY = np.float32(1e8)
+"""1/s^2; an arrival known to 0.1 ms."""
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
 """1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
 ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
@@ -45,11 +47,12 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 
 
 class Prior(NamedTuple):
-    """What is believed before the data, float32: arrival (s), flow as a share of the noise, noise variance."""
+    """What is believed before the data, float32: arrival (s), flow (1/s, in shares of the noise), noise variance."""
 
     arrival: np.float32
     arrival_precision: np.float32
     arrival_most: np.float32
+    flow: np.float32
     flow_weight: np.float32
     noise_weight: np.float32
     noise_variance: np.float32
@@ -95,13 +98,24 @@ def tabulate(labels: Any, table: Any) -> None:
 
 
 @part
-def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
+def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any, arrival: Any, most: Any) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
     if not (finite and within <= FINITE):
         return NOT_FINITE
     if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
         return NO_SOLUTION
+    if not (arrival >= ZERO and arrival <= most + slice_delay):
+        return NO_SOLUTION
     return 0
+
+
+@part
+def certain(prior: Any, arrival: Any) -> Any:
+    """The prior of a voxel whose arrival is known."""
+    return Prior(
+        arrival, CERTAINTY, prior.arrival_most, prior.flow, prior.flow_weight, prior.noise_weight,
+        prior.noise_variance,
+    )  # fmt: skip
 
 
 @finite_part
@@ -135,7 +149,7 @@ def voxel_posterior(
                 slice_delay, relaxation, growth, labels.rate_blood, labels.gain, prior, low, step, nodes,
                 table, response[grid], work[grid],
             )  # fmt: skip
-        best = score_nodes(freedom, floor, prior.flow_weight, nodes, table, response[grid], work[grid])
+        best = score_nodes(freedom, floor, prior, nodes, table, response[grid], work[grid])
         total, sharing, flow, place = integrate(nodes, best, work[grid])
         if (level > 0 and (sharing > RESOLVED or step < FINEST)) or level == LEVELS - 1:
             break
@@ -187,12 +201,13 @@ def respond(
 
 @finite_part
 def score_nodes(
-    freedom: Any, floor: Any, flow_weight: Any, nodes: int, table: Any, response: Any, work: Any
+    freedom: Any, floor: Any, prior: Any, nodes: int, table: Any, response: Any, work: Any
 ) -> Any:
     """At each arrival: flow, misfit and log posterior, flow and noise integrated out; gives the best of them.
 
     floor : the misfit that no arrival can go below.
     """
+    weight, expected = prior.flow_weight, prior.flow_weight * prior.flow
     for g in range(table.shape[0]):
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         y0, y1, y2, y3 = of_four(table, g, MEAN)
@@ -201,9 +216,9 @@ def score_nodes(
                 g0, g1 = response[g, b, j], response[g, b, FINE + j]
                 g2, g3 = response[g, b, 2 * FINE + j], response[g, b, 3 * FINE + j]
                 product = work[b, PRODUCT + j] + n0 * y0 * g0 + n1 * y1 * g1 + (n2 * y2 * g2 + n3 * y3 * g3)
-                flow = product * work[b, INVERSE + j]
+                flow = (product + expected) * work[b, INVERSE + j]
                 work[b, PRODUCT + j], work[b, FLOW + j] = product, flow
-                work[b, MISFIT + j] = floor + flow_weight * flow * flow
+                work[b, MISFIT + j] = floor + weight * (flow - prior.flow) ** 2
     for g in range(table.shape[0]):
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         y0, y1, y2, y3 = of_four(table, g, MEAN)

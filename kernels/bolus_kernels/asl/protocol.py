@@ -17,7 +17,8 @@ class AslProtocol(NamedTuple):
     t1_blood, t1_tissue : s; t1_tissue : (n,) float32. partition_coefficient : ml/g.
     slice_delay : (n,) float32, s, added to every delay of a voxel. noise_variance : 1 (squares of fractions
     of M0), how one pair scatters about the mean of its delay, pooled over the scan. tissue_relaxation : the
-    label decays with tissue T1 after arrival (else with that of blood).
+    label decays with tissue T1 after arrival (else with that of blood). arterial_transit_time : (n,) s, taken as
+    known instead of fitted where it is given.
     """
 
     labeling: Labeling
@@ -30,7 +31,13 @@ class AslProtocol(NamedTuple):
     slice_delay: NDArray[Any]
     noise_variance: float
     tissue_relaxation: bool = True
+    arterial_transit_time: NDArray[Any] | None = None
 
     def rows(self, block: slice) -> AslProtocol:
         """The same protocol for some of the voxels."""
-        return self._replace(t1_tissue=self.t1_tissue[block], slice_delay=self.slice_delay[block])
+        known = self.arterial_transit_time
+        return self._replace(
+            t1_tissue=self.t1_tissue[block],
+            slice_delay=self.slice_delay[block],
+            arterial_transit_time=None if known is None else known[block],
+        )

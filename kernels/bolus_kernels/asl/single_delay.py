@@ -23,6 +23,7 @@ from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_
     equation="PCASL: 6000 lambda dM e^(PLD/T1b) / (2 a T1b M0 (1 - e^(-tau/T1b))); "
     "PASL: 6000 lambda dM e^(TI/T1b) / (2 a TI1 M0)",
     label="",
+    cuda=True,
 )
 def single_delay(
     curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, Any], device: Device
@@ -35,7 +36,7 @@ def single_delay(
     """
     delay, duration = _the_only(protocol.post_labeling_delay), _the_only(protocol.labeling_duration)
     times = curves.shape[1]
-    (difference,) = weighted_sums(curves, np.full((1, times), 1.0 / times))
+    (difference,) = weighted_sums(curves, np.full((1, times), 1.0 / times), device)
     decay = np.exp((delay + np.asarray(protocol.slice_delay, np.float64)) / protocol.t1_blood)
     delivered = duration
     if protocol.labeling != "PASL":

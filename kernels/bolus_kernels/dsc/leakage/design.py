@@ -12,7 +12,7 @@ from bolus_kernels.device import Device
 from bolus_kernels.dsc.leakage.alignment import shapes
 from bolus_kernels.dsc.leakage.projection import Candidates, candidates, least_residual
 from bolus_kernels.dsc.protocol import DscProtocol
-from bolus_kernels.linear import chosen_sums, energy, weighted_sums
+from bolus_kernels.linear import chosen_sums, sums_and_energy
 
 
 class Design(NamedTuple):
@@ -75,17 +75,25 @@ def fit(curves: NDArray[Any], columns: Design, volume: NDArray[np.float64], devi
 
     curves : (n, t) float32, 1/s. volume : (t,), the weights of the area.
     """
-    total = energy(curves, device)
-    sums = weighted_sums(curves, np.stack([volume, *columns.line]), device)
-    area, lined = sums[0], sums[1:]
+    lines, shapes = columns.along.shape
+    alone = lines * shapes == 1
+    weights = np.stack([volume, *columns.line, *(columns.rows if alone else ())])
+    sums, total = sums_and_energy(curves, weights, device)
+    area, lined = sums[0], sums[1 : 1 + lines]
     left = total - lined**2
-    choice = least_residual(curves, columns.known, left, total, device)
-    told = chosen_sums(curves, columns.rows, choice, device)
-    group, shape = np.divmod(choice, len(columns.chosen))
-    voxel = np.arange(len(choice))
-    k1 = told / columns.length[group, shape]
-    k2 = (k1 * columns.along[group, shape] - lined[group, voxel]) / columns.size[group]
-    return Fit(area, shape, k1, k2, left[group, voxel] - told**2, total)
+    group: Any = 0
+    if alone:
+        shape, told = np.zeros(total.size, np.int32), sums[-1]
+        along, length, lined, left = columns.along[0, 0], columns.length[0, 0], lined[0], left[0]
+    else:
+        choice = least_residual(curves, columns.known, left, total, device)
+        told = chosen_sums(curves, columns.rows, choice, device)
+        group, shape = np.divmod(choice, np.int32(shapes))
+        along, length = columns.along[group, shape], columns.length[group, shape]
+        lined, left = lined[group, np.arange(group.size)], left[group, np.arange(group.size)]
+    k1 = told / length
+    k2 = (k1 * along - lined) / columns.size[group]
+    return Fit(area, shape, k1, k2, left - told**2, total)
 
 
 def retained(m: NDArray[np.float64], step: float, kep: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -60,16 +60,13 @@ def least_residual(
     In single precision; the first of equals; 0 for a curve that is not finite.
     """
     choice = np.zeros(curves.shape[0], np.int32)
-    if len(left) * known.size > 1:
-        rest, floor = left.astype(np.float32), (FLOOR * energy).astype(np.float32)
-        if device.kind == "cuda":
-            from bolus_kernels.cuda import linear as on_cuda
+    rest, floor = left.astype(np.float32), (FLOOR * energy).astype(np.float32)
+    if device.kind == "cuda":
+        from bolus_kernels.cuda import linear as on_cuda
 
-            on_cuda.least_residual(
-                curves, known.basis, known.parts, rest, floor, known.factor, choice, device
-            )
-        else:
-            _least_residual(time_major(curves), known.basis, known.parts, rest, floor, known.factor, choice)
+        on_cuda.least_residual(curves, known.basis, known.parts, rest, floor, known.factor, choice, device)
+    else:
+        _least_residual(time_major(curves), known.basis, known.parts, rest, floor, known.factor, choice)
     group, b = np.divmod(choice, np.int32(known.parts.shape[1]))
     return np.asarray(group * known.size + b, np.int32)
 

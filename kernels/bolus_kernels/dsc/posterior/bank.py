@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
-from scipy.special import gammainc, gammaincc
 
+from bolus_kernels.dsc.posterior.shapes import LAST, NODES, SHAPES, SPREAD, integrals
 from bolus_kernels.jit import kernel
 
-ALPHAS = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0)
-"""Shapes of gamma-distributed transit times; beside them one single transit time, and a residue that is a line."""
-BOX, LINE = len(ALPHAS), len(ALPHAS) + 1
-SHAPES = len(ALPHAS) + 2
 LANES = 24
-"""Delays side by side in a row: three registers of eight."""
+"""Delays side by side in a window: three registers of eight."""
 MTTS, DELAYS = 15, LANES
 """Nodes of the coarse grid: transit times evenly spaced in their logarithm, and delays."""
 MORE_MTTS, MORE_DELAYS = 8, 4
 """How much denser the fine grid is."""
 FINE_MTTS, FINE_DELAYS = MORE_MTTS * (MTTS - 1) + 1, MORE_DELAYS * DELAYS
 """The last MORE_DELAYS - 1 fine delays lie beyond the range and have no prior weight."""
-BLOCKS = FINE_DELAYS // LANES
-"""Rows of the fine grid for one transit time."""
-COMPONENTS = 24
-"""Orthogonal curves that the templates are told in: a template is in them to better than a hundredth of its norm."""
-SPREAD = np.array([*(1 / np.sqrt(ALPHAS)), 0.0, 1 / np.sqrt(3.0)])
-"""Standard deviation of the transit times of each shape, in mean transit times."""
-NODES, LAST = 256, 32
-"""Nodes per mean transit time of the tabulated integrals, and the mean transit times after which they are lines."""
+COMPONENTS = 20
+"""Principal components that the templates are told in: to better than a fiftieth of the norm, most to a thousandth."""
 UNSEEN = 1e-6
 """A template this much smaller than the largest leaves no trace in the series, whichever its flow."""
 
 
 class Grid(NamedTuple):
-    """Templates of unit norm, what is not told from them taken out, in rows of LANES delays.
+    """Templates of unit norm, what is not told from them taken out; a row is one transit time of one shape.
 
-    parts : (rows, COMPONENTS x LANES) float32, the templates in orthogonal components. inverse : (rows, LANES)
-    float32, 100 g min s/ml: one over the norm of the curve of 1 ml/100g/min. shape : (rows,) uint32. mtt, spread :
-    (rows,) s, mean and SD of the transit times. delay : (rows, LANES) s, from `ends` to `ends`.
+    parts : (rows, COMPONENTS, d) float32, the templates in orthogonal components. inverse : (rows, d) float32,
+    100 g min s/ml: one over the norm of the curve of 1 ml/100g/min. log_inverse : (rows, d) float32, ln of it.
+    shape : (rows,) uint32. mtt, spread : (rows,) s, mean and SD of the transit times. delay : (d,) s.
     """
 
     parts: NDArray[np.float32]
     inverse: NDArray[np.float32]
+    log_inverse: NDArray[np.float32]
     shape: NDArray[np.uint32]
     mtt: NDArray[np.float64]
     spread: NDArray[np.float64]
@@ -62,35 +53,6 @@ class Bank(NamedTuple):
     fine: Grid
     components: NDArray[np.float32]
     nuisance: NDArray[np.float32]
-
-
-def residue(shape: int, time: NDArray[Any]) -> NDArray[np.float64]:
-    """R of a shape of ALPHAS, BOX or LINE; time : in mean transit times, any shape; 0 before time 0."""
-    u = np.maximum(time, 0.0)
-    if shape == BOX:
-        values = (u < 1).astype(np.float64)
-    elif shape == LINE:
-        values = np.maximum(1 - u / 2, 0.0)
-    else:
-        values = gammaincc(ALPHAS[shape], ALPHAS[shape] * u)
-    return np.where(np.asarray(time) < 0, 0.0, values)
-
-
-@cache
-def integrals() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """R, its integral from 0 and the integral of that, (SHAPES, nodes), in mean transit times, in closed form."""
-    u = np.arange(LAST * NODES + 1) / NODES
-    once, twice = np.empty((SHAPES, u.size)), np.empty((SHAPES, u.size))
-    r = np.stack([residue(shape, u) for shape in range(SHAPES)])
-    for shape, alpha in enumerate(ALPHAS):  # by parts: the integrals of s f(s) and s^2 f(s) are gammas again
-        x, second = alpha * u, (alpha + 1) / alpha
-        once[shape] = u * r[shape] + gammainc(alpha + 1, x)
-        twice[shape] = u * once[shape] - (u * u * r[shape] + second * gammainc(alpha + 2, x)) / 2
-    once[BOX], short = np.minimum(u, 1), np.minimum(u, 2)
-    twice[BOX] = np.where(u < 1, u * u / 2, u - 0.5)
-    once[LINE] = short - short**2 / 4
-    twice[LINE] = short**2 / 2 - short**3 / 12 + (u - short)
-    return r, once, twice
 
 
 def bank(
@@ -133,7 +95,7 @@ def _bank(
     mtts = np.tile(np.geomspace(*mtt, FINE_MTTS), SHAPES)
     spacing = (delay[1] - delay[0]) / (FINE_DELAYS - MORE_DELAYS)
     delays = delay[0] + spacing * np.arange(FINE_DELAYS)
-    _, once, twice = integrals()
+    once, twice = integrals()
     curves = np.empty((mtts.size, FINE_DELAYS, aif.size))
     _convolve(aif, step, mtts, delays, once, twice, curves)
     for curve in taken:
@@ -153,30 +115,24 @@ def _bank(
 
 
 def _grid(parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays: NDArray[Any]) -> Grid:
-    """Cut templates (n, COMPONENTS, delays) into rows of LANES delays."""
-    blocks, shape = delays.size // LANES, np.repeat(np.arange(SHAPES), mtts.size // SHAPES)
-    cut = parts.reshape(mtts.size, COMPONENTS, blocks, LANES).transpose(0, 2, 1, 3)
+    shape = np.repeat(np.arange(SHAPES), mtts.size // SHAPES)
     return Grid(
-        np.ascontiguousarray(cut, np.float32).reshape(-1, COMPONENTS * LANES),
-        np.ascontiguousarray(inverse, np.float32).reshape(-1, LANES),
-        np.repeat(shape, blocks).astype(np.uint32),
-        np.repeat(mtts, blocks),
-        np.repeat(mtts * SPREAD[shape], blocks),
-        np.tile(delays.reshape(blocks, LANES), (mtts.size, 1)),
+        np.ascontiguousarray(parts, np.float32),
+        np.ascontiguousarray(inverse, np.float32),
+        np.log(inverse).astype(np.float32),
+        shape.astype(np.uint32),
+        mtts,
+        mtts * SPREAD[shape],
+        delays,
     )
 
 
 def _components(curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Orthonormal curves, each what is left of the template that the ones before tell worst; curves : (n, t)."""
-    left = curves.copy()
+    """Principal components, orthonormal, zeros where there are no more; curves : (n, t)."""
+    size, vectors = np.linalg.eigh(np.einsum("ni,nj->ij", curves, curves))
     components = np.zeros((COMPONENTS, curves.shape[1]))
-    for component in components[: curves.shape[1]]:
-        size = (left * left).sum(axis=1)
-        worst = np.argmax(size)
-        if not size[worst] > UNSEEN**2:
-            break
-        component[:] = left[worst] / np.sqrt(size[worst])
-        left -= (left * component).sum(axis=1)[:, None] * component
+    kept = np.flatnonzero(size > UNSEEN**2 * size[-1])[-COMPONENTS:]
+    components[: kept.size] = vectors[:, kept].T
     return components
 
 

@@ -9,17 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.device import Device
-from bolus_kernels.dsc.posterior import bank
+from bolus_kernels.dsc.posterior import bank, shapes
 from bolus_kernels.dsc.posterior.amplitude import strong, table
-from bolus_kernels.dsc.posterior.residue import (
-    BELOW_ALL,
-    ROUNDING,
-    UNKNOWNS,
-    Flow,
-    Lattice,
-    room,
-    voxel_posterior,
-)
+from bolus_kernels.dsc.posterior.mass import BELOW_ALL, Flow, Lattice, room
+from bolus_kernels.dsc.posterior.residue import ROUNDING, UNKNOWNS, voxel_posterior
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import finite_part, kernel
 from bolus_kernels.method import METHODS, RESIDUE, VoxelMaps, empty_maps, method, refuse_infinite
@@ -40,8 +33,8 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
     family="deconvolution",
     maps=MAPS | {f"sd_{name}": unit for name, unit in MAPS.items()},
     parameters={
-        "mtt_prior": (4.5, "s", 0.5, 24.0),
-        "mtt_spread": (0.6, "1", 0.1, 3.0),
+        "mtt_prior": (5.0, "s", 0.5, 24.0),
+        "mtt_spread": (0.65, "1", 0.1, 3.0),
         "mtt_least": (0.5, "s", 0.1, 2.0),
         "mtt_most": (24.0, "s", 6.0, 60.0),
         "delay_prior": (1.0, "s", -5.0, 10.0),
@@ -63,47 +56,29 @@ def bayes(
 
     curves : (n, t) float32, 1/s. Gives cbf = exp E ln CBF, mtt = exp E ln MTT, cbv = E CBF MTT, tmax = E delay,
     cth = E SD of the transit times, and the SDs of each, all (n,) float32, and state : (n,) uint8; on request the
-    residue at these means of the most probable shape. R has eight shapes; priors: ln MTT N(ln mtt_prior,
+    residue at these means of the most probable shape. R has the shapes of `shapes`; priors: ln MTT N(ln mtt_prior,
     mtt_spread), delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior.
     floor : noise SD that the model itself has, as a share of the peak. leakage = project : the integral of the
     reference is not told from tissue either. SDs hold for the arterial input as given, which must contain its
-    recirculation. MTT is not CBV/CBF exactly: each is its own mean. Raises ValueError for an unusable arterial
-    input and for a typical volume that is not known. Source: the likelihood of Mouridsen 2006, eq. 6-9, summed
-    over a bank instead of searched.
+    recirculation. MTT is not CBV/CBF exactly: each is its own mean. Where the typical volume is not known or not
+    positive no voxel has a solution. Raises ValueError for an unusable arterial input. Source: the likelihood of
+    Mouridsen 2006, eq. 6-9, summed over a bank instead of searched.
     """
-    if not protocol.typical_volume > 0:
-        raise ValueError(
-            "the typical blood volume of the brain must be known: the prior of the flow is told from it"
-        )
-    given = parameters
-    project = given["leakage"] == "project"
-    made = bank.bank(
-        protocol.aif, protocol.repetition_time, protocol.density_factor, protocol.reference if project else None,
-        (given["mtt_least"], given["mtt_most"]), (given["delay_least"], given["delay_most"]),
-    )  # fmt: skip
-    mtt, delay = (given["mtt_prior"], given["mtt_spread"]), (given["delay_prior"], given["delay_spread"])
-    coarse = lattice(made.coarse, mtt, delay, given["delay_most"])
-    fine = lattice(made.fine, mtt, delay, given["delay_most"])
-    moments, least_q = table(given["cbf_spread"])
-    flow = Flow(
-        np.float32(given["cbf_spread"] ** -2.0),
-        moments,
-        np.float32(least_q),
-        np.float32(strong(given["cbf_spread"])),
-    )
-    typical = 60.0 * protocol.typical_volume / given["mtt_prior"]
+    typical = 60.0 * protocol.typical_volume / parameters["mtt_prior"]
     maps = empty_maps(METHODS["bayes"], curves.shape[0])
     found, shape = np.full((10, curves.shape[0]), np.nan, np.float32), np.zeros(curves.shape[0], np.uint8)
-    told = (
-        protocol.baseline, np.float32(given["floor"]), np.float32(1 / typical), made.components, made.nuisance,
-        coarse, fine, flow,
-    )  # fmt: skip
-    if device.kind == "cuda":
+    told = believed(protocol, parameters)
+    if not 0 < typical < np.inf:
+        maps["state"][:] = State.NO_SOLUTION
+    elif device.kind == "cuda":
         from bolus_kernels.dsc.posterior.cuda import posterior
 
-        posterior(curves, *told, found, shape, maps["state"], device)
+        posterior(
+            curves, protocol.baseline, np.float32(1 / typical), *told, found, shape, maps["state"], device
+        )
     else:
-        _bayes(time_major(curves), *told, room(), found, shape, maps["state"])
+        baseline, per_typical = protocol.baseline, np.float32(1 / typical)
+        _bayes(time_major(curves), baseline, per_typical, *told, room(), found, shape, maps["state"])
     flow_mean, volume, maps["tmax"], mtt_mean, maps["cth"] = found[:5]
     flow_sd, volume_sd, maps["sd_tmax"], mtt_sd, maps["sd_cth"] = found[5:]
     maps["cbf"], maps["mtt"] = np.float32(typical) * np.exp(flow_mean), np.exp(mtt_mean)
@@ -115,25 +90,34 @@ def bayes(
     return maps
 
 
+def believed(
+    protocol: DscProtocol, parameters: Mapping[str, Any]
+) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Lattice, Lattice, Flow]:
+    """What the kernel is told beside the curves: the model's own noise, components, nuisance, both lattices, flow."""
+    given, leaked = parameters, protocol.reference if parameters["leakage"] == "project" else None
+    mtt, delay = (given["mtt_prior"], given["mtt_spread"]), (given["delay_prior"], given["delay_spread"])
+    most, cbf_spread = given["delay_most"], given["cbf_spread"]
+    ends = (given["mtt_least"], given["mtt_most"]), (given["delay_least"], most)
+    made = bank.bank(protocol.aif, protocol.repetition_time, protocol.density_factor, leaked, *ends)
+    coarse, fine = lattice(made.coarse, mtt, delay, most), lattice(made.fine, mtt, delay, most)
+    moments, least_q = table(cbf_spread)
+    flow = Flow(np.float32(cbf_spread**-2.0), moments, np.float32(least_q), np.float32(strong(cbf_spread)))
+    return np.float32(given["floor"]), made.components, made.nuisance, coarse, fine, flow
+
+
 def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float], most: float) -> Lattice:
     """A grid for the kernel with priors ln N(mtt[0], mtt[1]) and N(delay[0], delay[1]), delays up to `most`.
 
     Nodes at an end stand for half the space of the others.
     """
-    log_mtt = np.log(grid.mtt)
-    of_mtt = -0.5 * ((log_mtt - np.log(mtt[0])) / mtt[1]) ** 2
-    of_mtt[(grid.mtt <= grid.mtt.min()) | (grid.mtt >= grid.mtt.max())] += np.log(0.5)
+    of_row = np.log(shapes.WEIGHT[grid.shape]) - 0.5 * (np.log(grid.mtt / mtt[0]) / mtt[1]) ** 2
+    of_row[(grid.mtt <= grid.mtt.min()) | (grid.mtt >= grid.mtt.max())] += np.log(0.5)
     of_delay = -0.5 * ((grid.delay - delay[0]) / delay[1]) ** 2
     of_delay[(grid.delay <= grid.delay.min()) | (np.abs(grid.delay - most) < 1e-6)] += np.log(0.5)
     of_delay[grid.delay > most + 1e-6] = BELOW_ALL
-    numbers = (grid.mtt, grid.spread, grid.delay, of_mtt[:, None] + of_delay)
-    return Lattice(
-        grid.parts,
-        grid.inverse,
-        np.log(grid.inverse),
-        grid.shape,
-        *(np.asarray(x, np.float32) for x in numbers),
-    )
+    prior = of_row.astype(np.float32)[:, None] + of_delay.astype(np.float32)
+    mtts, spreads, delays = (np.asarray(x, np.float32) for x in (grid.mtt, grid.spread, grid.delay))
+    return Lattice(grid.parts, grid.inverse, grid.log_inverse, grid.shape, mtts, spreads, delays, prior)
 
 
 def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times: int) -> NDArray[np.float32]:
@@ -145,13 +129,13 @@ def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times
     for kind in np.unique(shape):
         rows = (shape == kind) & (maps["state"] == State.GOOD)
         u = (time - maps["tmax"][rows, None]) / maps["mtt"][rows, None]
-        found[rows] = height[rows, None] * bank.residue(int(kind), u)
+        found[rows] = height[rows, None] * shapes.residue(int(kind), u)
     return found
 
 
 @kernel
 def _bayes(
-    curves: Any, baseline: Any, floor: Any, per_typical: Any, components: Any, nuisance: Any, coarse: Any, fine: Any,
+    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, coarse: Any, fine: Any,
     flow: Any, room: Any, found: Any, shape: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.posterior.bank import COMPONENTS
-from bolus_kernels.dsc.posterior.residue import ROUNDING, UNKNOWNS, Flow, Lattice, Room, room, voxel_posterior
+from bolus_kernels.dsc.posterior.mass import Flow, Lattice, Room, room
+from bolus_kernels.dsc.posterior.residue import ROUNDING, UNKNOWNS, voxel_posterior
 from bolus_kernels.jit import part
 from bolus_kernels.state import State
 
@@ -24,8 +25,8 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 def posterior(
     curves: NDArray[Any],
     baseline: tuple[int, int],
-    floor: np.float32,
     per_typical: np.float32,
+    floor: np.float32,
     components: NDArray[np.float32],
     nuisance: NDArray[np.float32],
     coarse: Lattice,
@@ -38,16 +39,16 @@ def posterior(
 ) -> None:
     """Fill found : (10, n), means and SDs, shape : (n,), the most probable one, and state : (n,), as in `bayes`."""
     scratch = [Scratch((curves.shape[1],)), *(Scratch(field.shape, field.dtype) for field in room())]
-    shared = (*baseline, floor, per_typical, components, nuisance, *coarse, *fine, *flow)
+    shared = (*baseline, per_typical, floor, components, nuisance, *coarse, *fine, *flow)
     over_voxels(_bayes, (curves,), shared, (found.T, shape, state), device, scratch)
 
 
 def _bayes(
-    curves: Any, first: int, stop: int, floor: Any, per_typical: Any, components: Any, nuisance: Any,
+    curves: Any, first: int, stop: int, per_typical: Any, floor: Any, components: Any, nuisance: Any,
     c0: Any, c1: Any, c2: Any, c3: Any, c4: Any, c5: Any, c6: Any, c7: Any,
     f0: Any, f1: Any, f2: Any, f3: Any, f4: Any, f5: Any, f6: Any, f7: Any,
     precision: Any, moments: Any, least_q: Any, strong: Any,
-    work: Any, r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, r5: Any, r6: Any, r7: Any,
+    work: Any, r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, r5: Any, r6: Any, r7: Any, r8: Any,
     found: Any, shape: Any, state: Any,
 ) -> None:  # fmt: skip
     """c, f, r : the fields of the coarse lattice, of the fine one, and of the room, in their order."""
@@ -71,7 +72,7 @@ def _bayes(
     coarse, fine = Lattice(c0, c1, c2, c3, c4, c5, c6, c7), Lattice(f0, f1, f2, f3, f4, f5, f6, f7)
     memory = Room(
         r0[..., voxel], r1[..., voxel], r2[..., voxel], r3[..., voxel],
-        r4[..., voxel], r5[..., voxel], r6[..., voxel], r7[..., voxel],
+        r4[..., voxel], r5[..., voxel], r6[..., voxel], r7[..., voxel], r8[..., voxel],
     )  # fmt: skip
     flow = Flow(precision, moments, least_q, strong)
     likely = voxel_posterior(told, square, noise, freedom, unit, flow, coarse, fine, memory, result)

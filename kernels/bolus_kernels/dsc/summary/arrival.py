@@ -9,79 +9,111 @@ import numpy as np
 from bolus_kernels.jit import part
 from bolus_kernels.tiles import TILE
 
-HUGE = 1e300
-HALF = 0.5
+HALF, ONE, HUGE, NEVER = 0.5, 1.0, 1e300, np.inf
+TWO, THREE = 2 * TILE, 3 * TILE
+REACH, SHARE, TOTAL, SQUARES, BEST, BEFORE, LEAST, AFTER, LATEST = (TILE * row for row in range(4, 13))
+QUANTITIES = 13
+"""Rows of one array, which the compiler knows to lie apart; the first four are the sums of x^q C, q = 0...3."""
+SIDE = 16
+"""Voxels that are taken side by side at least, a divisor of TILE."""
 
 
 @part
-def arrival(tile: Any, first: int, at: Any, linear: bool, back: Any, misfit: Any, begun: Any) -> None:
+def arrival(tile: Any, first: int, at: Any, linear: bool, back: Any, begun: Any) -> None:
     """The sample, with a fraction, at which a flat baseline best breaks into a rise towards the peak.
 
-    tile : (t, TILE) float32, curves from sample `first` on to the peak at : (TILE,). back, misfit : scratch, (t, TILE)
-    and (t + 2, TILE). Gives begun : (TILE,) float32. For each candidate the curve is b before and b + g1 x^q +
-    g2 x^{q+1} after, x the samples since then, q = 2, or 1 where `linear`, g1 >= 0, by least squares; the least sum
-    of squares wins, refined by the parabola through it and its neighbours. Where the peak is the first sample it is
-    the arrival. Source: Cheong et al., Phys Med Biol 48:N83 (2003), with q = 1.
+    tile : (t, TILE) float32, curves from sample `first` on to the peak at : (TILE,). back : scratch, (t, TILE).
+    Gives begun : (TILE,) float32. For each candidate the curve is b before and b + g1 x^q + g2 x^{q+1} after, x the
+    samples since then, q = 2, or 1 where `linear`, g1 >= 0, by least squares; the least sum of squares wins, refined
+    by the parabola through it and its neighbours. Where the peak is the first sample it is the arrival.
+    Source: Cheong et al., Phys Med Biol 48:N83 (2003), with q = 1.
     """
-    longest = 0
-    for v in range(TILE):
-        reach = at[v] - first
-        longest = max(longest, reach)
-        for i in range(
-            reach + 1
-        ):  # the peak first, then back in time: candidates of all voxels fall into step
-            back[i, v] = tile[at[v] - i, v]
-        back[reach + 1 :, v] = 0
-    _misfits(back, at, first, longest, linear, misfit)
-    for v in range(TILE):
-        reach, best = at[v] - first, 0
-        for i in range(1, reach + 1):
-            if best == 0 or misfit[i, v] <= misfit[best, v]:  # of equal ones the earliest
-                best = i
+    order, wide = np.empty(TILE, np.int64), np.empty(tile.shape[0], np.int64)
+    _by_reach(at, first, order, wide)
+    sums = np.zeros(QUANTITIES * TILE)
+    for k in range(TILE):
+        v = order[k]
+        sums[k + REACH] = at[v] - first
+        for i in range(at[v] - first + 1):  # the peak first, then back in time: all voxels fall into step
+            back[i, k] = tile[at[v] - i, v]
+        for i in range(at[v] - first + 1, at[order[k - k % SIDE]] - first + 1):
+            back[i, k] = 0
+    _least_misfit(back, wide, linear, sums)
+    for k in range(TILE):
+        v, best = order[k], sums[k + BEST]
         begun[v] = np.float32(at[v] - best)
-        if 1 < best < reach:
-            later, here, earlier = misfit[best - 1, v], misfit[best, v], misfit[best + 1, v]
-            bend = later - 2.0 * here + earlier
-            if bend > 0.0:
-                begun[v] += np.float32(max(-HALF, min(HALF, HALF * (earlier - later) / bend)))
+        before, after = sums[k + BEFORE], sums[k + AFTER]
+        bend = before - 2.0 * sums[k + LEAST] + after
+        if 1.0 < best < sums[k + REACH] and bend > 0.0:
+            begun[v] += np.float32(max(-HALF, min(HALF, HALF * (after - before) / bend)))
 
 
 @part
-def _misfits(back: Any, at: Any, first: int, longest: int, linear: bool, misfit: Any) -> None:
-    """The residual sums for arrival i samples before the peak, i = 1...longest, in misfit[i].
+def _by_reach(at: Any, first: int, order: Any, wide: Any) -> None:
+    """Those voxels first that go the farthest back, so that a step is taken by few; wide[i] : how many take step i."""
+    wide[:] = 0
+    for v in range(TILE):
+        wide[at[v] - first] += 1
+    for i in range(wide.size - 2, -1, -1):
+        wide[i] += wide[i + 1]
+    for v in range(TILE - 1, -1, -1):
+        wide[at[v] - first] -= 1  # where the next of this reach stands
+        order[wide[at[v] - first]] = v
+    wide[:] = 0
+    for k in range(TILE):
+        wide[at[order[k]] - first] = k + SIDE - k % SIDE
+    for i in range(wide.size - 2, -1, -1):
+        wide[i] = max(wide[i], wide[i + 1])
 
-    In double precision: near the best candidate they differ by less than single precision resolves.
+
+@part
+def _least_misfit(back: Any, wide: Any, linear: bool, sums: Any) -> None:
+    """How many samples before the peak, BEST, the residual sum is LEAST, of equal ones the earliest; its neighbours.
+
+    BEFORE, AFTER : the sums of the candidates before and after it, going back. In double precision: near the best
+    candidate they differ by less than single precision resolves. back : (t, TILE), zero where a voxel does not reach.
     """
-    count, total, squares = np.empty(TILE), np.zeros(TILE), np.zeros(TILE)
-    for v in range(TILE):
-        count[v] = 1.0 / (at[v] - first + 1)
-    for i in range(longest + 1):
-        for v in range(TILE):
-            c = np.float64(back[i, v])
-            total[v] += c
-            squares[v] += c * c
-    for v in range(TILE):
-        squares[v] -= total[v] * total[v] * count[v]
-    s0, s1, s2, s3 = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
+    for i in range(wide.size):
+        row = back[i]
+        for k in range(wide[i]):
+            c = np.float64(row[k])
+            sums[k + TOTAL] += c
+            sums[k + SQUARES] += c * c
+    for k in range(TILE):
+        share, total = ONE / (sums[k + REACH] + ONE), sums[k + TOTAL]
+        sums[k + SHARE], sums[k + TOTAL] = share, total * share
+        sums[k + SQUARES] -= total * total * share
+        sums[k + LEAST] = HUGE
     p1 = p2 = p3 = p4 = p5 = p6 = 0.0  # sums of powers of x, x = 1...i
-    for i in range(1, longest + 1):
+    for i in range(1, wide.size):
         x = np.float64(i)
         p1, p2, p3 = p1 + x, p2 + x**2, p3 + x**3
         p4, p5, p6 = p4 + x**4, p5 + x**5, p6 + x**6
         a1, a2 = (p1, p2) if linear else (p2, p3)
         g11, g12, g22 = (p2, p3, p4) if linear else (p4, p5, p6)
-        for v in range(TILE):
+        row = back[i - 1]
+        for k in range(wide[i]):
             # One step further back every x grows by 1: the sums of x^q C follow from those of lower powers.
-            t0 = s0[v] + back[i - 1, v]
-            t3 = s3[v] + 3.0 * s2[v] + 3.0 * s1[v] + t0
-            t2 = s2[v] + 2.0 * s1[v] + t0
-            t1 = s1[v] + t0
-            s0[v], s1[v], s2[v], s3[v] = t0, t1, t2, t3
-            share = total[v] * count[v]
-            r1 = (t1 if linear else t2) - a1 * share
-            r2 = (t2 if linear else t3) - a2 * share
-            h11, h12, h22 = g11 - a1 * a1 * count[v], g12 - a1 * a2 * count[v], g22 - a2 * a2 * count[v]
-            one = r2 * r2 / h22
+            s0, s1, s2, s3 = sums[k], sums[k + TILE], sums[k + TWO], sums[k + THREE]
+            t0 = s0 + row[k]
+            t3 = s3 + 3.0 * s2 + 3.0 * s1 + t0
+            t2 = s2 + 2.0 * s1 + t0
+            t1 = s1 + t0
+            sums[k], sums[k + TILE], sums[k + TWO], sums[k + THREE] = t0, t1, t2, t3
+            share, total = sums[k + SHARE], sums[k + TOTAL]
+            r1 = (t1 if linear else t2) - a1 * total
+            r2 = (t2 if linear else t3) - a2 * total
+            h11, h12, h22 = g11 - a1 * a1 * share, g12 - a1 * a2 * share, g22 - a2 * a2 * share
             rise = h22 * r1 - h12 * r2
-            both = (rise * r1 + (h11 * r2 - h12 * r1) * r2) / (h11 * h22 - h12 * h12)
-            misfit[i, v] = squares[v] - (both if i > 1 and rise > 0.0 else one)
+            both = i > 1 and rise > 0.0
+            explained = rise * r1 + (h11 * r2 - h12 * r1) * r2 if both else r2 * r2
+            misfit = sums[k + SQUARES] - explained / (h11 * h22 - h12 * h12 if both else h22)
+            best, least, reach = sums[k + BEST], sums[k + LEAST], sums[k + REACH]
+            before, after, latest = sums[k + BEFORE], sums[k + AFTER], sums[k + LATEST]
+            candidate = misfit if x <= reach else NEVER
+            sums[k + AFTER] = misfit if x == best + ONE else after
+            better = candidate <= least
+            sums[k + BEFORE] = latest if better else before
+            sums[k + BEST] = x if better else best
+            sums[k + LEAST] = misfit if better else least
+            sums[k + LATEST] = misfit

@@ -79,52 +79,48 @@ def _summary(
     linear: bool, bat: Any, ttp: Any, psr: Any, height: Any, cnr: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape
-    tile = np.zeros((times, TILE), np.float32)
+    tile, back = np.zeros((times, TILE), np.float32), np.zeros((times, TILE), np.float32)
     finite = np.empty(TILE, np.bool_)
     high, at, top = np.empty(TILE, np.float32), np.empty(TILE, np.int32), np.empty(TILE, np.float32)
     noise, begun = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     lowest, recovered = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    scratch = np.empty((times, TILE), np.float32)
-    misfit = np.empty((times + 2, TILE), np.float64)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         gather(curves, begin, width, tile, finite)
         _peak(tile, first, high, at, top)
         _noise(tile, first, stop, noise)
-        arrival(tile, first, at, linear, scratch, misfit, begun)
-        for t in range(times):
-            for v in range(width):
-                scratch[t, v] = exp(min(-echo_time * echo[t, begin + v], MOST_EXPONENT))
-        _recovery(scratch, at, begun, after, until, lowest, recovered)
+        arrival(tile, first, at, linear, back, begun)
+        _recovery(echo, begin, width, echo_time, at, begun, after, until, lowest, recovered)
+        cut = slice(begin, begin + width)
+        arrived, late, back_up, fall, clear = bat[cut], ttp[cut], psr[cut], height[cut], cnr[cut]
+        s_zero, code = steady[cut], state[cut]
         for v in range(width):
-            i, s0 = begin + v, steady[begin + v]
             drop = ONE - lowest[v]
-            good = at[v] > first and high[v] > ZERO and noise[v] >= ZERO and drop > ZERO and s0 > ZERO
-            bat[i] = step * begun[v]
-            ttp[i] = step * (top[v] - begun[v])
-            psr[i] = _f(100) * (recovered[v] - lowest[v]) / drop
-            height[i] = s0 * drop
-            cnr[i] = high[v] / max(noise[v], LEAST_NOISE * high[v])
-            good = good and abs(psr[i]) <= HUGE and height[i] <= HUGE and cnr[i] <= HUGE
-            if not (finite[v] and good):
-                state[i] = NO_SOLUTION if finite[v] else NOT_FINITE
-                bat[i] = ttp[i] = psr[i] = height[i] = cnr[i] = NAN
+            good = finite[v] and at[v] > first and high[v] > ZERO and noise[v] >= ZERO and drop > ZERO
+            recovery, peak = _f(100) * (recovered[v] - lowest[v]) / drop, s_zero[v] * drop
+            contrast = high[v] / max(noise[v], LEAST_NOISE * high[v])
+            good = good and s_zero[v] > ZERO and abs(recovery) <= HUGE and peak <= HUGE and contrast <= HUGE
+            code[v] = GOOD if good else (NO_SOLUTION if finite[v] else NOT_FINITE)
+            arrived[v] = step * begun[v] if good else NAN
+            late[v] = step * (top[v] - begun[v]) if good else NAN
+            back_up[v] = recovery if good else NAN
+            fall[v] = peak if good else NAN
+            clear[v] = contrast if good else NAN
 
 
 @part
 def _peak(tile: Any, first: int, high: Any, at: Any, top: Any) -> None:
     """The greatest sample from `first` on, where it is, and where between samples a parabola puts it."""
     times = tile.shape[0]
-    high[:], at[:] = -HUGE, 0
+    high[:], top[:] = -HUGE, ZERO
     for t in range(first, times):
-        here = np.int32(t)
+        now, row = _f(t), tile[t]
         for v in range(TILE):
-            above = tile[t, v] > high[v]
-            at[v] = here if above else at[v]
-            high[v] = tile[t, v] if above else high[v]
+            c, highest, last = row[v], high[v], top[v]
+            top[v] = now if c > highest else last
+            high[v] = c if c > highest else highest
     for v in range(TILE):
-        p = at[v]
-        top[v] = _f(p)
+        at[v] = p = np.int32(top[v])
         if 0 < p < times - 1:
             bend = tile[p - 1, v] - _f(2) * high[v] + tile[p + 1, v]
             if bend < ZERO:
@@ -150,23 +146,33 @@ def _noise(tile: Any, first: int, stop: int, noise: Any) -> None:
 
 
 @part
-def _recovery(signal: Any, at: Any, begun: Any, after: int, until: int, lowest: Any, recovered: Any) -> None:
+def _recovery(
+    echo: Any, begin: int, width: int, echo_time: Any, at: Any, begun: Any, after: int, until: int, lowest: Any,
+    recovered: Any,
+) -> None:  # fmt: skip
     """The least signal from arrival on, and the mean of the late window; both of a signal relative to the baseline."""
-    times = signal.shape[0]
+    times = echo.shape[0]
     start, end = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    count = np.zeros(TILE, np.float32)
+    count, highest = np.zeros(TILE, np.float32), np.empty(TILE, np.float32)
+    earliest = times
     for v in range(TILE):
-        start[v], end[v] = _f(at[v] + after), _f(at[v] + until)
-        if min(at[v] + until, times - 1) - (at[v] + after) + 1 < FEWEST_RECOVERED:
-            start[v], end[v] = _f(times - FEWEST_RECOVERED), _f(times - 1)
-    lowest[:], recovered[:] = HUGE, ZERO
+        from_, to = at[v] + after, at[v] + until
+        if min(to, times - 1) - from_ + 1 < FEWEST_RECOVERED:
+            from_, to = times - FEWEST_RECOVERED, times - 1
+        start[v], end[v] = _f(from_), _f(to)
+        earliest = min(earliest, max(from_, 0))
+    highest[:], recovered[:] = -HUGE, ZERO
     for t in range(times):
-        now = _f(t)
-        for v in range(TILE):
-            s = signal[t, v]
-            lowest[v] = s if now >= begun[v] and s < lowest[v] else lowest[v]
+        now, row = _f(t), echo[t, begin : begin + width]
+        for v in range(width):
+            c, before = (row[v] if now >= begun[v] else -HUGE), highest[v]
+            highest[v] = c if c > before else before
+    for t in range(earliest, times):
+        now, row = _f(t), echo[t, begin : begin + width]
+        for v in range(width):
             inside = ONE if start[v] <= now <= end[v] else ZERO
-            recovered[v] += inside * s
+            recovered[v] += inside * exp(min(-echo_time * row[v], MOST_EXPONENT))
             count[v] += inside
-    for v in range(TILE):
+    for v in range(width):
+        lowest[v] = exp(min(-echo_time * highest[v], MOST_EXPONENT))
         recovered[v] /= count[v]

@@ -1,0 +1,111 @@
+"""Flow and arrival of pure grey and pure white matter: signals told apart by regression, quantified each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bolus.compute.blocks import run_method
+from bolus.compute.items import of_method
+from bolus.recipe import Recipe
+from bolus.series import Array, Curves, Map, PureTissue
+from bolus.voxels import constant, median
+from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.device import Device
+from bolus_kernels.method import Method
+
+NAMES = {"GM": "grey matter", "WM": "white matter"}
+MAPS = ("cbf", "att", "sd_cbf", "sd_att")
+"""What is told of a pure tissue; blood in arteries is of no tissue."""
+ASLLANI = "Asllani, Borogovac and Brown, Magn Reson Med 60:1362 (2008)"
+EQUATION = (
+    "difference = sum over GM, WM of p dM, M0 = sum over GM, WM, CSF of p M0: least squares around each voxel"
+)
+
+
+def pure_maps(
+    method: Method,
+    curves: Curves,
+    protocol: AslProtocol,
+    recipe: Recipe,
+    parameters: Mapping[str, Any],
+    device: Device,
+) -> list[Map]:
+    """CBF and ATT of each pure tissue, with the SDs that the method gives: `desc-gm_cbf`, `desc-wmSd_att`, ...
+
+    Inside the brain a voxel is NaN where it holds less than 0.1 of the tissue or its neighbours cannot tell it from
+    the others. The method is that of the whole voxel, with the partition coefficient and T1 of the tissue.
+    """
+    items = []
+    reach = recipe["asl.partial_volume_reach"]
+    for name, (its_curves, its_protocol) in _told_apart(curves, protocol, reach, device).items():
+        tissue = curves.pure[name]
+        its_parameters = dict(parameters)
+        if "att_mean" in its_parameters:
+            its_parameters["att_mean"] += tissue.later
+        its_method = replace(
+            method,
+            label=name.lower(),
+            maps={key: unit for key, unit in method.maps.items() if key in MAPS},
+            equation=f"{EQUATION}; {method.equation}",
+            paper=f"{ASLLANI}; {method.paper}",
+        )
+        values = run_method(method, its_curves, its_protocol, its_parameters, device)
+        told = replace(its_curves, constants={**curves.constants, **_constants(recipe, tissue, its_protocol)})
+        items += [
+            replace(item, description=f"{item.description}, of pure {NAMES[name]}")
+            for item in of_method(its_method, values, told, recipe, its_parameters)
+        ]
+    return items
+
+
+def _told_apart(
+    curves: Curves, protocol: AslProtocol, reach: int, device: Device
+) -> dict[str, tuple[Curves, AslProtocol]]:
+    """(control - label)/M0 of each tissue alone, NaN where nothing can be said of it, and how it is quantified."""
+    names = list(curves.pure)
+    m0 = _m0(curves)
+    shares = np.stack([curves.tissues[name] for name in (*names, "CSF")], axis=1)
+    images = np.stack([curves.pure[name].m0 for name in names], axis=1)
+    place = curves.voxels, curves.grid.shape, reach, device
+    differences = pure_signals((curves.values.T * m0).T, shares[:, : len(names)], *place)
+    calibrations = pure_signals(images, shares, *place)
+    found = {}
+    for k, name in enumerate(names):
+        tissue, its_m0 = curves.pure[name], calibrations.signals[k, :, k]
+        its_m0 = np.where(its_m0 > 0, its_m0, np.float32(np.nan))
+        values = (differences.signals[k].T / its_m0).T
+        spread = differences.variance[k] * (m0 / its_m0) ** 2
+        known = np.isfinite(spread)
+        its_protocol = protocol._replace(
+            t1_tissue=np.full(len(m0), tissue.t1, np.float32),
+            partition_coefficient=tissue.partition_coefficient,
+            noise_variance=protocol.noise_variance * (median(spread[known]) if known.any() else 1.0),
+        )
+        found[name] = replace(curves, values=values, protocol=its_protocol), its_protocol
+    return found
+
+
+def _m0(curves: Curves) -> Array:
+    """M0 (n,) that the curves are fractions of; NaN where there is none."""
+    (image,) = (item.data for item in curves.extra if item.ending == "m0")
+    return np.asarray(image.reshape(-1, order="F")[curves.voxels])
+
+
+def _constants(recipe: Recipe, tissue: PureTissue, protocol: AslProtocol) -> dict[str, Any]:
+    side = 2 * recipe["asl.partial_volume_reach"] + 1
+    return {
+        "PartialVolume": {
+            "Kernel": [side, side, 1],
+            "LeastShare": float(LEAST_SHARE),
+            "M0": "regressed likewise, on GM, WM and CSF, neither smoothed nor eroded",
+            "NotANumber": "less of the tissue than LeastShare, or not to be told from the others around it",
+        },
+        "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
+        "T1Tissue": constant(tissue.t1, "s", "of the pure tissue, at 3 T"),
+        "NoiseVariance": constant(protocol.noise_variance, "1", "of the pairs, as the regression spreads it"),
+    }

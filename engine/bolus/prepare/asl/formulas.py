@@ -1,0 +1,64 @@
+"""Which labelling's formulas hold for a series, and whether the recipe's wishes suit it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bolus.errors import Code
+from bolus.prepare.asl.columns import Columns
+from bolus.recipe import AUTO, NONE, Recipe
+from bolus.series import ASL, Series
+from bolus.voxels import refuse
+from bolus_kernels.asl.protocol import Labeling
+
+
+def labeling_of(series: Series, acquisition: ASL, recipe: Recipe, columns: Columns) -> Labeling:
+    """The labelling whose formulas hold, once the recipe's wishes are known to suit the series.
+
+    A velocity-selective bolus decays from one moment on, as a pulsed one does.
+    """
+    delays = sorted(set(columns.delay.tolist()))
+    several = len(delays) > 1 or np.ptp(columns.duration) > 0
+    wish, selective = recipe["asl.quantification"], recipe["asl.velocity_selective"]
+    if wish == "single_delay" and several:
+        raise refuse(
+            series, Code.RECIPE, f"asl.quantification = single_delay, and delays {delays} s",
+            "one delay and one label duration", "Set asl.quantification to auto or multi_delay.",
+        )  # fmt: skip
+    if acquisition.look_locker_interval is not None and recipe["asl.t1_relaxation"] != "tissue":
+        seen = "asl.t1_relaxation = blood, and LookLocker true"
+        mend = "Set asl.t1_relaxation to tissue: what the readouts saturate is in the tissue."
+        raise refuse(series, Code.RECIPE, seen, "tissue", mend)
+    if acquisition.labeling == "VSASL" and selective == NONE:
+        mend = "Set asl.velocity_selective to saturation or inversion."
+        raise refuse(
+            series, Code.META, "ArterialSpinLabelingType VSASL", "what its pulses do to the blood", mend
+        )
+    if acquisition.labeling == "VSASL" or (selective != NONE and acquisition.labeling == "PASL"):
+        if several or wish not in (AUTO, "single_delay"):
+            seen = f"asl.velocity_selective = {selective}, delays {delays} s, asl.quantification = {wish}"
+            mend = "Give the volumes of one delay, and set asl.quantification to auto."
+            raise refuse(series, Code.RECIPE, seen, "one delay, for its single-delay formula", mend)
+        return "PASL"
+    if selective != NONE:
+        seen = f"asl.velocity_selective = {selective}, and ArterialSpinLabelingType {acquisition.labeling}"
+        mend = "Set asl.velocity_selective to none, or correct the sidecar."
+        raise refuse(series, Code.RECIPE, seen, "VSASL, or PASL with the key", mend)
+    return acquisition.labeling
+
+
+def excitation(acquisition: ASL, warnings: list[str]) -> float:
+    """How much less signal a Look-Locker readout excites than the calibration did: sin a / sin a_M0."""
+    if acquisition.look_locker_interval is None or acquisition.flip_angle is None:
+        return 1.0
+    if acquisition.m0_flip_angle is None:
+        warnings.append(
+            "FlipAngle of the calibration is missing: it was taken as that of the Look-Locker readouts"
+        )
+        return 1.0
+    ours, its = (
+        math.sin(math.radians(angle)) for angle in (acquisition.flip_angle, acquisition.m0_flip_angle)
+    )
+    return ours / its

@@ -1,0 +1,87 @@
+"""Several components on a GPU: one thread a voxel, the arithmetic of `posterior` taken in as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import cuda, float32
+from numpy.typing import NDArray
+
+from bolus_kernels.asl.components.artery import NODES, Belief, Readouts, Room
+from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
+from bolus_kernels.asl.components.response import Responses
+from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
+from bolus_kernels.device import Device
+
+ZERO, ONE = np.float32(0), np.float32(1)
+
+
+def posterior(
+    curves: NDArray[Any],
+    voxelwise: Sequence[NDArray[Any]],
+    column: NDArray[np.int64],
+    read: Readouts,
+    tables: Responses,
+    belief: Belief,
+    found: NDArray[np.float32],
+    state: NDArray[np.uint8],
+    device: Device,
+) -> None:
+    """Fill found : (RESULTS, n) and state : (n,); curves : (n, t), voxelwise : t1_tissue and slice_delay, (n,)."""
+    intervals, delays = tables.blood.shape
+    shapes = (
+        (delays,),
+        (delays // 4, 4 * NODES),
+        (8 * NODES,),
+        (intervals + 1, 5 * NODES),
+        (3, intervals),
+        (2, 9),
+    )
+    scalars = np.array([*belief, read.gain, read.rate_blood, read.partition], np.float32)
+    flags = int(read.pulsed), int(read.tissue_relaxation)
+    shared = (column, read.time, read.duration, read.pairs, *flags, *tables, scalars)
+    over_voxels(
+        _posterior,
+        (curves, *voxelwise),
+        shared,
+        (found.T, state),
+        device,
+        [Scratch(shape) for shape in shapes],
+    )
+
+
+def _posterior(
+    curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, time: Any, duration: Any, pairs: Any, pulsed: int,
+    tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any,
+    b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any, found: Any, state: Any,
+) -> None:  # fmt: skip
+    voxel = cuda.grid(1)
+    if voxel >= curves.shape[1]:
+        return
+    mean = means[:, voxel]
+    for i in range(mean.size):
+        mean[i] = ZERO
+    for t in range(column.size):
+        mean[column[t]] += curves[t, voxel]
+    for i in range(mean.size):
+        mean[i] /= max(pairs[i], ONE)
+    within = ZERO
+    for t in range(column.size):
+        away = curves[t, voxel] - mean[column[t]]
+        within += away * away
+    state[voxel] = solvable(finite(curves, voxel), within, t1_tissue[voxel], slice_delay[voxel])
+    if state[voxel] == 0:
+        tables = Responses(tissue, rate, arrival, blood, early, late, middle)
+        belief = Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8])
+        read = Readouts(time, duration, pairs, b[9], b[10], b[11], pulsed != 0, tissue_relaxation != 0)
+        room = Room(
+            response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel]
+        )
+        result = cuda.local.array(RESULTS, float32)
+        voxel_components(
+            mean, within, ONE / t1_tissue[voxel], slice_delay[voxel], read, tables, belief, room, result
+        )
+        for i in range(RESULTS):
+            found[i, voxel] = result[i]

@@ -1,0 +1,174 @@
+"""Multi-delay ASL with blood still in arteries, with dispersion on the way and exchange with tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import cumulative_trapezoid, trapezoid
+
+from bolus_kernels.asl.components.artery import NODES, Belief, Readouts, Room
+from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
+from bolus_kernels.asl.components.response import Responses, Shape, responses
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.device import Device
+from bolus_kernels.jit import kernel
+from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
+from bolus_kernels.state import State
+from bolus_kernels.tiles import TILE, gather, time_major
+
+MAPS = {"cbf": "ml/100g/min", "att": "s", "abv": "ml/100ml", "aat": "s"}
+LEAST_NOISE = 1e-20
+NEVER = -1e4
+"""Log odds of an arterial component that is not looked for."""
+ZERO, ONE = np.float32(0), np.float32(1)
+
+
+@method(
+    "kinetic_model",
+    contrast="asl",
+    family="quantification",
+    maps=MAPS | {f"sd_{name}": unit for name, unit in MAPS.items()},
+    parameters={
+        "att_mean": (1.3, "s", 0.0, 5.0),
+        "att_sd": (1.0, "s", 0.01, 10.0),
+        "cbf_sd": (200.0, "ml/100g/min", 1.0, 10000.0),
+        "noise_weight": (10.0, "1", 1.0, 10000.0),
+        "arterial_probability": (0.5, "1", 0.0, 0.999),
+        "arterial_lead": (0.3, "s", 0.0, 2.0),
+        "abv_sd": (2.0, "ml/100ml", 0.01, 100.0),
+        "sharpness": (7.4, "1/s", 1.0, 100.0),
+        "time_to_peak": (0.1, "s", 0.0, 1.0),
+        "width": (0.14, "s", 0.01, 1.0),
+        "exchange_time": (0.5, "s", 0.01, 5.0),
+    },
+    choices={"dispersion": ("none", "gamma", "gaussian"), "tissue": ("well_mixed", "two_compartment")},
+    paper="Chappell et al., Magn Reson Med 63:1357 (2010)",
+    equation="dM(t) = tissue (Buxton 1998) + 2 a M0a aBV e^(-Da/T1b) on Da < t < Da + tau; sum over models with and "
+    "without the arterial term, over D and Da <= D; f, aBV >= 0 and noise integrated out",
+    label="",
+    cuda=True,
+)
+def kinetic_model(
+    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, Any], device: Device
+) -> VoxelMaps:
+    """Blood flow, transit time, arterial blood volume and its arrival, each with its posterior standard deviation.
+
+    curves : (n, t) float32, (control - label)/M0 of tissue. Gives cbf : ml/100g/min, att : s, abv : ml/100ml,
+    aat : s (arterial arrival, of the arterial component alone), and the SD of each, all (n,) float32, and
+    state : (n,) uint8. Averages over two models: without and with an artery, so that a component that the data do not
+    support is not invented. Priors as in multi_delay; aBV half-normal (abv_sd); arterial arrival
+    N(att_mean - arterial_lead, att_sd), not after the tissue's. dispersion : gamma (sharpness, time_to_peak) or
+    gaussian (width); tissue : two_compartment (exchange_time). Source: Buxton 1998; Chappell 2010 (arterial),
+    2013 (dispersion); Parkes and Tofts 2002 (exchange).
+    """
+    read, column = readouts(protocol)
+    maps = empty_maps(METHODS["kinetic_model"], curves.shape[0])
+    if curves.shape[1] + parameters["noise_weight"] <= 2:  # a Student t of so few degrees has no variance
+        maps["state"][:] = State.NO_SOLUTION
+        return maps
+    slow = parameters["exchange_time"] if parameters["tissue"] == "two_compartment" else 0.0
+    shape = Shape(
+        parameters["dispersion"], parameters["sharpness"], parameters["time_to_peak"], parameters["width"], slow
+    )  # fmt: skip
+    belief = belief_of(protocol, read, parameters)
+    tables = responses(protocol, read.time, read.duration, float(belief.arrival_most), shape)
+    voxelwise = (
+        np.ascontiguousarray(protocol.t1_tissue, np.float32),
+        np.ascontiguousarray(protocol.slice_delay, np.float32),
+    )
+    found = np.full((RESULTS, curves.shape[0]), np.nan, np.float32)
+    told = (column, read, tables, belief)
+    if device.kind == "cuda":
+        from bolus_kernels.asl.components.cuda import posterior
+
+        posterior(curves, voxelwise, *told, found, maps["state"], device)
+    else:
+        _kinetic_model(time_major(curves), *voxelwise, *told, room(tables), found, maps["state"])
+    units = (np.float32(6000), ONE, np.float32(100), ONE)
+    for row, name in enumerate(MAPS):
+        maps[name], maps[f"sd_{name}"] = units[row] * found[row], units[row] * found[4 + row]
+    return refuse_infinite(maps)
+
+
+def readouts(protocol: AslProtocol) -> tuple[Readouts, NDArray[np.int64]]:
+    """The distinct (delay, duration) of a series, how many pairs each has, and which of them each pair is of."""
+    pulsed = protocol.labeling == "PASL"
+    delay = np.asarray(protocol.post_labeling_delay, np.float64)
+    duration = np.asarray(protocol.labeling_duration, np.float64)
+    kinds, column, pairs = np.unique(
+        np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
+    )
+    spare = -len(pairs) % 4
+    kinds, pairs = np.pad(kinds, ((0, spare), (0, 0)), mode="edge"), np.pad(pairs, (0, spare))
+    time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
+    gain = 2.0 * protocol.labeling_efficiency / protocol.partition_coefficient
+    read = Readouts(
+        time.astype(np.float32), kinds[:, 1].astype(np.float32), pairs.astype(np.float32), np.float32(gain),
+        np.float32(1.0 / protocol.t1_blood), np.float32(protocol.partition_coefficient), pulsed,
+        protocol.tissue_relaxation,
+    )  # fmt: skip
+    return read, column.reshape(-1)
+
+
+def belief_of(protocol: AslProtocol, read: Readouts, parameters: Mapping[str, Any]) -> Belief:
+    """The priors in the units of the kernel, from the method's parameters and the scan's pooled noise.
+
+    That the artery fills before the tissue makes its prior narrower: the odds make good for it.
+    """
+    noise = max(protocol.noise_variance, LEAST_NOISE)
+    probability, last = parameters["arterial_probability"], int(np.argmax(read.time))
+    latest = read.time[last] - 0.25 * read.duration[last]
+    log_odds = NEVER
+    if probability > 0:
+        spread, mean = parameters["att_sd"], parameters["att_mean"]
+        arrival = np.linspace(0.0, latest, 2001)
+        tissue = np.exp(-0.5 * ((arrival - mean) / spread) ** 2)
+        artery = np.exp(-0.5 * ((arrival - mean + parameters["arterial_lead"]) / spread) ** 2)
+        before = cumulative_trapezoid(artery, arrival, initial=0)
+        in_order = trapezoid(tissue * before, arrival) / (trapezoid(tissue, arrival) * before[-1])
+        log_odds = np.log(probability / (1 - probability) / in_order)
+    numbers = (
+        parameters["att_mean"], parameters["att_sd"] ** -2.0, latest,
+        parameters["arterial_lead"],
+        noise * (6000.0 / parameters["cbf_sd"]) ** 2, noise * (100.0 / parameters["abv_sd"]) ** 2,
+        log_odds,
+        parameters["noise_weight"], noise,
+    )  # fmt: skip
+    return Belief(*(np.float32(number) for number in numbers))
+
+
+def room(tables: Responses) -> Room:
+    """Memory for one voxel at a time."""
+    intervals, delays = tables.blood.shape
+    shapes = ((delays // 4, 4 * NODES), (8 * NODES,), (intervals + 1, 5 * NODES), (3, intervals), (2, 9))
+    return Room(*(np.empty(shape, np.float32) for shape in shapes))
+
+
+@kernel
+def _kinetic_model(
+    curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, read: Any, tables: Any, belief: Any, room: Any,
+    found: Any, state: Any,
+) -> None:  # fmt: skip
+    mean, result = np.empty(read.pairs.size, np.float32), np.empty(RESULTS, np.float32)
+    tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    for begin in range(0, curves.shape[1], TILE):
+        width = min(TILE, curves.shape[1] - begin)
+        gather(curves, begin, width, tile, finite)
+        for place in range(width):
+            v = begin + place
+            mean[:] = ZERO
+            for t in range(column.size):
+                mean[column[t]] += tile[t, place]
+            for i in range(mean.size):
+                mean[i] /= max(read.pairs[i], ONE)
+            within = ZERO
+            for t in range(column.size):
+                within += (tile[t, place] - mean[column[t]]) ** 2
+            state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
+            if state[v] == 0:
+                rate = ONE / t1_tissue[v]
+                voxel_components(mean, within, rate, slice_delay[v], read, tables, belief, room, result)
+                found[:, v] = result

@@ -1,0 +1,1 @@
+"""Partial volume: what the tissues of a voxel would give alone, from the voxels around it."""
