@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import walk_packages
+from typing import get_args
 
 from bolus_kernels import asl, dsc
 from bolus_kernels.method import METHODS, Family, Method
@@ -11,12 +12,19 @@ from bolus_kernels.method import METHODS, Family, Method
 
 @cache
 def shelf() -> Mapping[str, Method]:
-    """Every method there is, by name; a new one is a decorated function in any file of those rooms."""
+    """Every method there is, DSC first, a family after the other, by name.
+
+    A new one is a decorated function in any file of those rooms.
+    """
     for room in (dsc, asl):
         for module in walk_packages(room.__path__, f"{room.__name__}."):
             if not module.name.endswith(".cuda"):  # twins are imported where a GPU is asked for
                 import_module(module.name)
-    return METHODS
+    families = get_args(Family)
+    order = sorted(
+        METHODS.values(), key=lambda one: (one.contrast != "dsc", families.index(one.family), one.name)
+    )
+    return {one.name: one for one in order}
 
 
 def of_family(family: Family) -> list[str]:
