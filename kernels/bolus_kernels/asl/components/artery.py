@@ -31,22 +31,6 @@ ODDS, VOLUME, SPREAD, LOSS, NOISE = (NODES * row for row in range(5))
 mean and variance of the arterial volume, flow lost to a unit of it, noise variance."""
 
 
-class Readouts(NamedTuple):
-    """The distinct readouts, (delays,) float32: s since labelling, s of bolus, pairs of each; what all share.
-
-    Kernels take delays four by four: the last is repeated, without pairs, until four divides their number.
-    """
-
-    time: Any
-    duration: Any
-    pairs: Any
-    gain: np.float32
-    rate_blood: np.float32
-    partition: np.float32
-    pulsed: bool
-    tissue_relaxation: bool
-
-
 class Belief(NamedTuple):
     """What is believed before the data, float32: s, shares of the noise, the log odds of an arterial component."""
 

@@ -9,9 +9,10 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Readouts, Room
+from bolus_kernels.asl.components.artery import NODES, Belief, Room
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses
+from bolus_kernels.asl.posterior import Labels
 from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
 
@@ -22,7 +23,7 @@ def posterior(
     curves: NDArray[Any],
     voxelwise: Sequence[NDArray[Any]],
     column: NDArray[np.int64],
-    read: Readouts,
+    read: Labels,
     tables: Responses,
     belief: Belief,
     found: NDArray[np.float32],
@@ -39,7 +40,7 @@ def posterior(
         (3, intervals),
         (2, 9),
     )
-    scalars = np.array([*belief, read.gain, read.rate_blood, read.partition], np.float32)
+    scalars = np.array([*belief, read.rate_blood, read.partition, read.gain], np.float32)
     flags = int(read.pulsed), int(read.tissue_relaxation)
     shared = (column, read.time, read.duration, read.pairs, *flags, *tables, scalars)
     over_voxels(
@@ -75,7 +76,7 @@ def _posterior(
     if state[voxel] == 0:
         tables = Responses(tissue, rate, arrival, blood, early, late, middle)
         belief = Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8])
-        read = Readouts(time, duration, pairs, b[9], b[10], b[11], pulsed != 0, tissue_relaxation != 0)
+        read = Labels(time, duration, pairs, b[9], b[10], b[11], pulsed != 0, tissue_relaxation != 0)
         room = Room(
             response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel]
         )

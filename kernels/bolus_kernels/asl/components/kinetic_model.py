@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid, trapezoid
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Readouts, Room
+from bolus_kernels.asl.components.artery import NODES, Belief, Room
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
+from bolus_kernels.asl.multi_delay import LEAST_NOISE, labels_of
+from bolus_kernels.asl.posterior import Labels
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
@@ -20,7 +22,6 @@ from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
 MAPS = {"cbf": "ml/100g/min", "att": "s", "abv": "ml/100ml", "aat": "s"}
-LEAST_NOISE = 1e-20
 NEVER = -1e4
 """Log odds of an arterial component that is not looked for."""
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -64,7 +65,7 @@ def kinetic_model(
     gaussian (width); tissue : two_compartment (exchange_time). Source: Buxton 1998; Chappell 2010 (arterial),
     2013 (dispersion); Parkes and Tofts 2002 (exchange).
     """
-    read, column = readouts(protocol)
+    read, column = labels_of(protocol)
     maps = empty_maps(METHODS["kinetic_model"], curves.shape[0])
     if curves.shape[1] + parameters["noise_weight"] <= 2:  # a Student t of so few degrees has no variance
         maps["state"][:] = State.NO_SOLUTION
@@ -74,7 +75,9 @@ def kinetic_model(
         parameters["dispersion"], parameters["sharpness"], parameters["time_to_peak"], parameters["width"], slow
     )  # fmt: skip
     belief = belief_of(protocol, read, parameters)
-    tables = responses(protocol, read.time, read.duration, float(belief.arrival_most), shape)
+    tables = responses(
+        protocol, read.time.astype(float), read.duration.astype(float), float(belief.arrival_most), shape
+    )
     voxelwise = (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),
@@ -93,27 +96,7 @@ def kinetic_model(
     return refuse_infinite(maps)
 
 
-def readouts(protocol: AslProtocol) -> tuple[Readouts, NDArray[np.int64]]:
-    """The distinct (delay, duration) of a series, how many pairs each has, and which of them each pair is of."""
-    pulsed = protocol.labeling == "PASL"
-    delay = np.asarray(protocol.post_labeling_delay, np.float64)
-    duration = np.asarray(protocol.labeling_duration, np.float64)
-    kinds, column, pairs = np.unique(
-        np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
-    )
-    spare = -len(pairs) % 4
-    kinds, pairs = np.pad(kinds, ((0, spare), (0, 0)), mode="edge"), np.pad(pairs, (0, spare))
-    time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
-    gain = 2.0 * protocol.labeling_efficiency / protocol.partition_coefficient
-    read = Readouts(
-        time.astype(np.float32), kinds[:, 1].astype(np.float32), pairs.astype(np.float32), np.float32(gain),
-        np.float32(1.0 / protocol.t1_blood), np.float32(protocol.partition_coefficient), pulsed,
-        protocol.tissue_relaxation,
-    )  # fmt: skip
-    return read, column.reshape(-1)
-
-
-def belief_of(protocol: AslProtocol, read: Readouts, parameters: Mapping[str, Any]) -> Belief:
+def belief_of(protocol: AslProtocol, read: Labels, parameters: Mapping[str, Any]) -> Belief:
     """The priors in the units of the kernel, from the method's parameters and the scan's pooled noise.
 
     That the artery fills before the tissue makes its prior narrower: the odds make good for it.
