@@ -35,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
     took = []
-    for _ in range(4):
+    for _ in range(12):  # other tests run beside: the least is its own time
         started = time.perf_counter()
         said = subprocess.run([*OPEN, "--help"], check=True, capture_output=True, text=True).stdout
         took.append(time.perf_counter() - started)
