@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from bolus_kernels.asl.components.artery import NODES, Belief, Room
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses
-from bolus_kernels.asl.posterior import Labels
+from bolus_kernels.asl.posterior import Labels, summarise
 from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ONE = np.float32(1)
 
 
 def posterior(
@@ -62,16 +62,7 @@ def _posterior(
     if voxel >= curves.shape[1]:
         return
     mean = means[:, voxel]
-    for i in range(mean.size):
-        mean[i] = ZERO
-    for t in range(column.size):
-        mean[column[t]] += curves[t, voxel]
-    for i in range(mean.size):
-        mean[i] /= max(pairs[i], ONE)
-    within = ZERO
-    for t in range(column.size):
-        away = curves[t, voxel] - mean[column[t]]
-        within += away * away
+    within = summarise(curves[:, voxel], column, pairs, mean)
     state[voxel] = solvable(finite(curves, voxel), within, t1_tissue[voxel], slice_delay[voxel])
     if state[voxel] == 0:
         tables = Responses(tissue, rate, arrival, blood, early, late, middle)

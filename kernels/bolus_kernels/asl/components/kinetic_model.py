@@ -13,7 +13,7 @@ from bolus_kernels.asl.components.artery import NODES, Belief, Room
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
 from bolus_kernels.asl.multi_delay import LEAST_NOISE, labels_of
-from bolus_kernels.asl.posterior import Labels
+from bolus_kernels.asl.posterior import Labels, summarise
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
@@ -24,7 +24,7 @@ from bolus_kernels.tiles import TILE, gather, time_major
 MAPS = {"cbf": "ml/100g/min", "att": "s", "abv": "ml/100ml", "aat": "s"}
 NEVER = -1e4
 """Log odds of an arterial component that is not looked for."""
-ZERO, ONE = np.float32(0), np.float32(1)
+ONE = np.float32(1)
 
 
 @method(
@@ -142,14 +142,7 @@ def _kinetic_model(
         gather(curves, begin, width, tile, finite)
         for place in range(width):
             v = begin + place
-            mean[:] = ZERO
-            for t in range(column.size):
-                mean[column[t]] += tile[t, place]
-            for i in range(mean.size):
-                mean[i] /= max(read.pairs[i], ONE)
-            within = ZERO
-            for t in range(column.size):
-                within += (tile[t, place] - mean[column[t]]) ** 2
+            within = summarise(tile[:, place], column, read.pairs, mean)
             state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
             if state[v] == 0:
                 rate = ONE / t1_tissue[v]
