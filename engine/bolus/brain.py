@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import BolusError, Code
+from bolus_kernels.order import quantile
 
 BINS = 256
 LEAST_SHARE, MOST_SHARE = 0.01, 0.95
@@ -22,13 +23,20 @@ def brain_mask(image: NDArray[Any], zooms: tuple[float, float, float], file: str
     """
     from scipy import ndimage
 
-    smooth = ndimage.gaussian_filter(np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0), 0.7)
+    finite = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
+    smooth = ndimage.gaussian_filter(
+        finite.T, 0.7
+    )  # images run fastest along x, and so does all that follows
     bright = smooth > otsu(smooth)
-    small, large = _ball(4.0, zooms), _ball(8.0, zooms)
+    small, large = _ball(4.0, zooms[::-1]), _ball(8.0, zooms[::-1])
     opened = _dilated(_eroded(bright, small), small)
     largest = _largest(opened if opened.any() else bright)
-    closed = _eroded(_dilated(np.pad(largest, 4), large), large)[4:-4, 4:-4, 4:-4] | largest
-    mask = _filled(closed)
+    box = _box(largest)
+    part = np.pad(largest[box], 4)  # nothing that is closed or filled reaches out of the box
+    closed = _eroded(_dilated(part, large), large) | part
+    mask = np.zeros_like(largest)
+    mask[box] = _filled(closed)[4:-4, 4:-4, 4:-4]
+    mask = mask.T
     share = float(mask.mean())
     if not LEAST_SHARE <= share <= MOST_SHARE:
         raise BolusError(
@@ -43,9 +51,12 @@ def brain_mask(image: NDArray[Any], zooms: tuple[float, float, float], file: str
 
 def otsu(image: NDArray[Any]) -> float:
     """The threshold that separates an image's values into two classes of least variance (Otsu 1979, eq. 18)."""
-    top = float(np.percentile(image, 99.5))
-    counts, edges = np.histogram(np.clip(image, None, top), BINS)
-    centres = (edges[1:] + edges[:-1]) / 2
+    low, top = float(image.min()), quantile(image, 0.995)
+    if not low < top:
+        return top
+    bins = ((np.minimum(image, top) - low) * (BINS / (top - low))).astype(np.int32)
+    counts = np.bincount(np.minimum(bins, BINS - 1).ravel(), minlength=BINS)
+    centres = low + (np.arange(BINS) + 0.5) * ((top - low) / BINS)
     below = np.cumsum(counts)
     above = below[-1] - below
     mass = np.cumsum(counts * centres)
@@ -69,32 +80,40 @@ def _eroded(mask: NDArray[np.bool_], ball: NDArray[np.bool_]) -> NDArray[np.bool
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask with its holes: what no path within a slice joins to the slice's border."""
+    """A mask (z, y, x) with its holes: what no path within a slice joins to the slice's border, which is empty."""
     from scipy import ndimage
 
     within_slice = np.zeros((3, 3, 3), np.bool_)
-    within_slice[:, 1, 1] = within_slice[1, :, 1] = True
+    within_slice[1, :, 1] = within_slice[1, 1, :] = True
     labels, count = ndimage.label(~mask, within_slice)
     outside = np.zeros(count + 1, np.bool_)
-    for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        outside[border] = True
-    outside[0] = False
+    outside[labels[:, 0, 0]] = True
     return np.asarray(~outside[labels])
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy import ndimage
 
-    labels, count = ndimage.label(mask)
+    box = _box(mask)
+    labels, count = ndimage.label(mask[box])
     if count == 0:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.asarray(labels == int(np.argmax(sizes)))
+    largest = np.zeros_like(mask)
+    largest[box] = labels == int(np.argmax(sizes))
+    return largest
 
 
-def _ball(diameter: float, zooms: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Voxels whose centre lies within half a diameter (mm) of the middle one, at most one slice up and down."""
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box that holds a mask: parts are told apart, and holes found, in what it leaves of an image."""
+    axes = range(mask.ndim)
+    along = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+    return tuple(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0) for hit in along)
+
+
+def _ball(diameter: float, zooms: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Voxels whose centre lies within half a diameter (mm) of the middle one, at most three voxels along an axis."""
     reach = [min(int(diameter / 2 / zoom), 3) for zoom in zooms]
     axes = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
     distance = sum((axis * zoom) ** 2 for axis, zoom in zip(axes, zooms, strict=True))

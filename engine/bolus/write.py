@@ -98,7 +98,18 @@ def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    """A table as JSON, a line for each key of it and of the tables in it; what lies deeper stays on its line."""
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            rows = ",\n".join(f"    {_line(inner)}: {_line(told)}" for inner, told in value.items())
+            lines.append(f"  {_line(key)}: {{\n{rows}\n  }}")
+        else:
+            lines.append(f"  {_line(key)}: {_line(value)}")
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+_line = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _put(folder: Path, name: str, data: bytes, waiting: dict[Path, Path]) -> str:

@@ -25,9 +25,13 @@ def gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
     total = np.zeros(TILE, np.float32)
     tile[:] = 0
     for t in range(curves.shape[0]):
+        row, to = (
+            curves[t, begin : begin + width],
+            tile[t],
+        )  # an index that is a sum may be negative, and is slow
         for v in range(width):
-            tile[t, v] = curves[t, begin + v]
-            total[v] += curves[t, begin + v]  # carries a NaN or an infinity to the end
+            to[v] = row[v]
+            total[v] += row[v]  # carries a NaN or an infinity to the end
     for v in range(TILE):
         finite[v] = abs(total[v]) <= FINITE
         if not finite[v]:

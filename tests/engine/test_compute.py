@@ -8,7 +8,6 @@ import pytest
 from bolus.compute import blocks, compute, scan
 from bolus.prepare import prepare
 from bolus.recipe import chosen_methods
-from bolus.voxels import median
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.state import MEANINGS, State
 from tests.engine.made import asl_series, dsc_series, dsc_signal, recipe, volume
@@ -164,9 +163,3 @@ def test_a_gpu_is_not_claimed_where_a_method_has_no_kernel_for_it(monkeypatch):
     monkeypatch.setattr(scan, "methods_for", lambda *_: without)
     maps = compute(prepare(dsc_series(noisy(), 0.05), chosen), chosen, Device("cuda", "a GPU"))
     assert maps.device == "cpu"
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 1000, 1001])
-def test_the_median_is_numpy_s_to_the_last_bit(n):
-    values = np.random.default_rng(n).normal(size=n).astype(np.float32)
-    assert median(values) == float(np.median(values))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bolus.arterial.quality import first_pass, refusal
 from bolus_kernels.dsc.traits import shape_of
+from bolus_kernels.order import median_step
 
 Array = NDArray[Any]
 
@@ -62,7 +63,7 @@ def foremost(curves: Array, by: Literal["height", "area"], allowed: Array | None
     clear: list[NDArray[np.int64]] = []
     for begin in range(0, first.size, count):  # mostly the first of these parts is nearly enough
         part = first[begin : begin + count]
-        clear.append(part[_clear(curves[part], known.height[part])])
+        clear.append(part[_clear(curves, part, known.height[part])])
         if sum(found.size for found in clear) >= count:
             break
     first = np.concatenate([first[:0], *clear])[:count]
@@ -79,10 +80,9 @@ def _first(voxels: NDArray[np.int64], values: Array, count: int) -> NDArray[np.i
     return voxels[np.argsort(-values, kind="stable")[:count]]
 
 
-def _clear(curves: Array, height: Array) -> NDArray[np.bool_]:
-    """Which curves (n, t) rise clear of their own noise, told from neighbours in time as most of them are quiet."""
-    noise = NORMAL_DIFFERENCE * np.median(np.abs(np.diff(curves, axis=1)), axis=1)
-    return np.asarray(height >= CLEAR_OF_NOISE * noise)
+def _clear(curves: Array, rows: NDArray[np.int64], height: Array) -> NDArray[np.bool_]:
+    """Which rows of curves (n, t) rise clear of their own noise, told from neighbours in time: most are quiet."""
+    return np.asarray(height >= CLEAR_OF_NOISE * NORMAL_DIFFERENCE * median_step(curves, rows))
 
 
 def clipped(curves: Array, ceiling: Array) -> NDArray[np.bool_]:

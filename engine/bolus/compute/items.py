@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
-from bolus.voxels import BRAIN, median, rows_of, volume_of
+from bolus.voxels import BRAIN, rows_of, volume_of
 from bolus_kernels.method import RESIDUE, STANDARD_DEVIATION, Method, VoxelMaps
+from bolus_kernels.order import median
 from bolus_kernels.state import MEANINGS, State
 
 NAMES = {
@@ -146,8 +147,7 @@ def numbers_of(items: list[Map], curves: Curves, state: NDArray[np.uint8]) -> di
     numbers = {"share_failed": float((state != State.GOOD).mean())}
     for item in items:
         if item.data.dtype == np.float32 and item.data.ndim == 3:
-            values = item.data.reshape(-1, order="F")[rows]
-            finite = np.isfinite(values)
-            if finite.any():
-                numbers[f"median_{item.ending}"] = median(values if finite.all() else values[finite])
+            middle = median(item.data.reshape(-1, order="F")[rows])
+            if np.isfinite(middle):
+                numbers[f"median_{item.ending}"] = middle
     return numbers

@@ -12,11 +12,12 @@ from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
 from bolus.recipe import Recipe
 from bolus.series import Array, Curves, Map, PureTissue
-from bolus.voxels import constant, median
+from bolus.voxels import constant
 from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.method import Method
+from bolus_kernels.order import median
 
 NAMES = {"GM": "grey matter", "WM": "white matter"}
 MAPS = ("cbf", "att", "sd_cbf", "sd_att")

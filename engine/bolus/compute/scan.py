@@ -14,12 +14,12 @@ from bolus.compute.quality import quality_of, with_quality
 from bolus.compute.spatial import spatial_maps
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
-from bolus.voxels import median
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method
+from bolus_kernels.order import median
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 
@@ -126,5 +126,4 @@ def _lacks_deviations(method: Method) -> bool:
 
 def _typical(volume: NDArray[Any]) -> float:
     """The median of the blood volumes (n,) above zero, ml/100g; NaN where there is none."""
-    positive = volume[volume > 0]
-    return median(positive) if positive.size else float("nan")
+    return median(volume[volume > 0])

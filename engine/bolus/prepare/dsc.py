@@ -35,7 +35,7 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
             f"at least {FEWEST_BASELINE + FEWEST_AFTER}", "Lower dsc.dummy_scans.",
         )  # fmt: skip
     bright = series.images[0]  # the first echo, in which the least is lost
-    mask = brain_of(series, bright.slope * bright.data[..., dummies : dummies + 5].mean(3))
+    mask = brain_of(series, bright.slope * bright.data[..., dummies : dummies + 5].mean(3, dtype=np.float32))
     rows = rows_of(mask)
     steady = steady_state(series, mean_signal(series.images[usual], echoes[usual].series, rows), dummies)
     echoes, doubts = clipped(echoes, rows, steady.baseline[0])

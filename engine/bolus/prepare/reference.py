@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus.voxels import median
-from bolus_kernels.dsc.traits import level_of, mean_curve
+from bolus_kernels.dsc.traits import level_of, marked_mean
+from bolus_kernels.order import median
 
 TAIL, VESSEL = 10, 4.0
 
@@ -30,7 +30,5 @@ def reference_curve(
         calm &= allowed
     if calm.any():
         calm &= level.peak <= VESSEL * median(level.peak[calm])
-    rows = np.flatnonzero(calm)
-    if rows.size == 0:
-        return np.zeros(values.shape[1]), 0
-    return mean_curve(values, rows), rows.size
+    count = int(np.count_nonzero(calm))
+    return (marked_mean(values, calm) if count else np.zeros(values.shape[1])), count

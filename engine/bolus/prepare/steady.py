@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bolus.errors import Code
 from bolus.series import Series, Volume
 from bolus.voxels import refuse
+from bolus_kernels.dsc.traits import mean_curve
 
 FEWEST_BASELINE, FEWEST_AFTER = 3, 5
 ENOUGH = 16384
@@ -52,7 +53,7 @@ def mean_signal(image: Volume, raw: NDArray[Any], rows: NDArray[np.int64]) -> Me
         rows = rows[np.isfinite(raw[:, rows]).all(axis=0)]
     if rows.size == 0:
         return np.zeros(len(raw))
-    return np.asarray(image.slope * raw.take(rows, axis=1).mean(axis=1, dtype=np.float64) + image.inter)
+    return np.asarray(image.slope * mean_curve(raw.T, rows) + image.inter)
 
 
 def steady_state(series: Series, mean: Mean, dropped: int = 0) -> Steady:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def chosen_methods(recipe: Recipe, contrast: Contrast) -> list[Method]:
     return [shelf()[name] for name in names]
 
 
+@cache
 def version() -> str:
     """The version of bolus that is installed, as every output tells it."""
     return metadata.version("bolus")

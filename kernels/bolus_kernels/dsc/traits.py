@@ -47,10 +47,19 @@ def level_of(curves: NDArray[Any], baseline: tuple[int, int], last: int) -> Leve
 
 
 def mean_curve(curves: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The mean (t,) of some rows (m,) of curves (n, t) float32, summed in double precision."""
+    """The mean (t,) of some rows (m,) of curves (n, t) of any real dtype, summed in double precision."""
     sums = np.empty(curves.shape[1])
-    _sum(time_major(curves), np.asarray(rows, np.uint64), sums)
+    by_time = np.ascontiguousarray(curves.T).view()
+    by_time.flags.writeable = False  # one compiled kernel, whether or not the caller's array may be written
+    _sum(by_time, np.asarray(rows, np.uint64), sums)
     return sums / rows.size
+
+
+def marked_mean(curves: NDArray[Any], marked: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The same of the rows that are marked (n,), for many of them; curves (n, t) float32."""
+    sums = np.empty(curves.shape[1])
+    _sum_marked(time_major(curves), marked, sums)
+    return sums / np.count_nonzero(marked)
 
 
 @kernel
@@ -117,4 +126,13 @@ def _sum(curves: Any, rows: Any, sums: Any) -> None:
         row, total = curves[t], 0.0
         for v in range(rows.size):
             total += np.float64(row[rows[v]])
+        sums[t] = total
+
+
+@kernel
+def _sum_marked(curves: Any, marked: Any, sums: Any) -> None:
+    for t in range(curves.shape[0]):
+        row, total = curves[t], 0.0
+        for v in range(marked.size):
+            total += np.float64(row[v] if marked[v] else ZERO)
         sums[t] = total

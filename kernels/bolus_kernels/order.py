@@ -1,0 +1,138 @@
+"""Quantiles without sorting: of many numbers by counting bits; of curves' steps by halving, many side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.jit import kernel, part
+from bolus_kernels.tiles import TILE, time_major
+
+BINS = 1 << 16
+"""Values of the leading, then of the trailing half of a number's 32 bits."""
+LAST, FLIP, SIGN = np.int32(31), np.int32(0x7FFFFFFF), np.int64(0x80000000)
+ONE, INFINITE = np.int32(1), np.int32(0x7F800000)
+HALF = np.float32(0.5)
+
+
+def median(values: NDArray[Any]) -> float:
+    """The median of the finite ones of float32 numbers (...); NaN where there is none."""
+    return quantile(values, 0.5)
+
+
+def quantile(values: NDArray[Any], share: float) -> float:
+    """The number below which a share (0...1) of the finite ones of float32 numbers (...) lies, linear between them.
+
+    NaN where there is none. Several times as fast as NumPy's, which moves the numbers.
+    """
+    bits = np.ascontiguousarray(values, np.float32).ravel().view(np.int32)
+    between, *keys = _quantile(bits, share)
+    if keys[0] < 0:
+        return float("nan")
+    lower, upper = map(_number, keys)
+    return lower + between * (upper - lower)
+
+
+def median_step(curves: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The median size of a difference between neighbours in time, (m,), of some rows (m,) of curves (n, t) float32.
+
+    Of an even number of differences the mean of the middle two; not finite where the curve is not.
+    """
+    middle = np.empty((2, rows.size), np.int32)
+    order = np.argsort(rows, kind="stable")  # neighbours in a row lie side by side in memory
+    _median_step(time_major(curves), rows[order], middle)
+    found = np.empty(rows.size, np.float32)
+    found[order] = HALF * middle.view(np.float32).sum(axis=0)
+    return found
+
+
+def _number(key: int) -> float:
+    """The number of a key: see `_quantile`."""
+    bits = np.uint32(key ^ (0x80000000 if key >> 31 else 0xFFFFFFFF))
+    return float(bits.view(np.float32))
+
+
+@kernel
+def _quantile(bits: Any, share: float) -> tuple[float, int, int]:
+    """How far the quantile lies between two numbers, and these as keys, in the order of the numbers; -1 for none."""
+    leading, n = np.zeros(BINS, np.int32), 0
+    for v in range(bits.size):
+        finite = (bits[v] & INFINITE) != INFINITE
+        leading[_key(bits[v]) >> 16] += np.int32(finite)
+        n += finite
+    if n == 0:
+        return 0.0, -1, -1
+    place = share * (n - 1)
+    rank = int(place)
+    lower = _ranked(bits, leading, rank)
+    return place - rank, lower, lower if place == rank else _ranked(bits, leading, rank + 1)
+
+
+@part
+def _key(bits: Any) -> Any:
+    return np.int64(bits ^ ((bits >> LAST) & FLIP)) + SIGN
+
+
+@part
+def _ranked(bits: Any, leading: Any, rank: int) -> Any:
+    """The key with so many of the finite ones before it in their order; leading : counts of their first halves."""
+    high, before = _reached(leading, rank)
+    trailing = np.zeros(BINS, np.int32)
+    for v in range(bits.size):
+        key = _key(bits[v])
+        if key >> 16 == high:
+            trailing[key & (BINS - 1)] += np.int32(1)
+    low, _ = _reached(trailing, rank - before)
+    return (high << 16) + low
+
+
+@part
+def _reached(counts: Any, rank: int) -> tuple[int, int]:
+    """The bin that holds the number of this rank, and how many lie in the bins before."""
+    at, before = 0, 0
+    while before + counts[at] <= rank:
+        before += counts[at]
+        at += 1
+    return at, before
+
+
+@kernel
+def _median_step(curves: Any, rows: Any, found: Any) -> None:
+    """Both middle ones of each row's steps, as bits: of numbers above zero these have the same order."""
+    count = curves.shape[0] - 1
+    sizes = np.zeros((count, TILE), np.float32)
+    steps = sizes.view(np.int32)
+    low, high, middle = np.empty(TILE, np.int32), np.empty(TILE, np.int32), np.empty(TILE, np.int32)
+    below, above = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
+    wanted = np.int32((count + 1) // 2)
+    for begin in range(0, rows.size, TILE):
+        width = min(TILE, rows.size - begin)
+        for t in range(count):
+            row, after, size = curves[t], curves[t + 1], sizes[t]
+            for v in range(width):
+                at = rows[begin + v]
+                size[v] = abs(after[at] - row[at])
+        low[:], high[:] = -ONE, INFINITE
+        for _ in range(32):
+            below[:] = 0
+            for v in range(TILE):
+                middle[v] = low[v] + ((high[v] - low[v]) >> ONE)
+            for t in range(count):
+                step = steps[t]
+                for v in range(TILE):
+                    below[v] += np.int32(step[v] <= middle[v])
+            for v in range(TILE):
+                enough = below[v] >= wanted
+                low[v], high[v] = (low[v], middle[v]) if enough else (middle[v], high[v])
+        below[:], above[:] = 0, INFINITE
+        for t in range(count):
+            step = steps[t]
+            for v in range(TILE):
+                now, before = step[v], above[v]
+                below[v] += np.int32(now <= high[v])
+                above[v] = now if (now > high[v]) & (now < before) else before
+        for v in range(width):
+            found[0, begin + v] = high[v]
+            found[1, begin + v] = high[v] if count % 2 or below[v] > wanted else above[v]
