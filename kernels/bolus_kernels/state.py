@@ -13,6 +13,7 @@ class State(IntEnum):
     NO_SIGNAL = 4
     NO_SOLUTION = 5
     NO_CALIBRATION = 6
+    NO_ARRIVAL = 7
 
 
 MEANINGS: dict[State, str] = {
@@ -23,4 +24,5 @@ MEANINGS: dict[State, str] = {
     State.NO_SIGNAL: "every sample has the same value",
     State.NO_SOLUTION: "no solution of the model with a positive flow",
     State.NO_CALIBRATION: "the calibration image (M0) is zero, negative or not finite here",
+    State.NO_ARRIVAL: "the given arterial transit time is zero, negative or not finite here",
 }

@@ -224,7 +224,7 @@ def test_derivatives_apply_by_their_entities(study, tmp_path):
 
 def test_regions_of_a_calibration_are_for_asl_alone(study, tmp_path):
     root = study("sub-01/perf/sub-01_asl.nii.gz", "sub-01/perf/sub-01_dsc.nii.gz")
-    names = ["label-CSF_mask", "label-CSF_probseg", "label-WM_mask"]
+    names = ["att", "label-CSF_mask", "label-CSF_probseg", "label-WM_mask"]
     given = derivatives(
         tmp_path / "masks", *(f"sub-01_{name}.nii.gz" for name in names), "sub-01_label-GM_mask.nii.gz"
     )

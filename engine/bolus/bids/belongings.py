@@ -19,10 +19,10 @@ from bolus_kernels.method import Contrast
 BIDS_URI = re.compile(r"bids:[^:/]*:")
 MASKS = ("brain", "AIF", "AIFsearch", "VOF", "lesion", "NAWM", "CSF", "WM")
 PROBABILITIES = ("GM", "WM", "CSF")
-MAPS = ("T1map", "ADC")
+MAPS = ("T1map", "ADC", "att")
 ONLY: dict[str, Contrast] = {
     **dict.fromkeys(("label-AIF_mask", "label-AIFsearch_mask", "label-VOF_mask", "aif"), "dsc"),
-    **dict.fromkeys(("label-CSF_mask", "label-WM_mask", "label-CSF_probseg"), "asl"),
+    **dict.fromkeys(("label-CSF_mask", "label-WM_mask", "label-CSF_probseg", "att"), "asl"),
 }
 """What serves one contrast only, and so need not lie on the grid of the other."""
 

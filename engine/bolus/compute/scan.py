@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         parameters = recipe.parameters(method)
         values = run_method(method, curves, protocol, parameters, machine)
         np.copyto(state, values["state"], where=state == State.GOOD)
-        unsolved = float((values["state"] == State.NO_SOLUTION).mean())
+        unsolved = float(((values["state"] == State.NO_SOLUTION) & (state != State.NO_ARRIVAL)).mean())
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
         items += of_method(method, values, curves, recipe, parameters)
@@ -77,7 +78,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
             warnings.append("asl.spatial was not done: it needs several delays")
     if len(criteria) > 1:
         items.append(choice_map(criteria, curves))
-    broken = (state != State.GOOD) & (state != State.NO_SOLUTION)
+    broken = ~np.isin(state, (State.GOOD, State.NO_SOLUTION, State.NO_ARRIVAL))
     for item in items:
         if broken.any() and item.data.dtype == np.float32:
             item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
@@ -100,10 +101,21 @@ def methods_for(recipe: Recipe, protocol: DscProtocol | AslProtocol) -> list[Met
     if isinstance(protocol, DscProtocol):
         return chosen_methods(recipe, "dsc")
     methods = chosen_methods(recipe, "asl")
+    if protocol.arterial_transit_time is not None:
+        return [_of_known_arrival(method) for method in methods]
     if len(methods) == 1:
         return methods
     several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
     return [method for method in methods if (method.name != "single_delay") == several]
+
+
+def _of_known_arrival(method: Method) -> Method:
+    """The method as it is where transit times are given: a map of them would be no finding."""
+    maps = {
+        name: unit for name, unit in method.maps.items() if name.removeprefix(STANDARD_DEVIATION) != "att"
+    }
+    said = "Blood flow with its posterior standard deviation, the arterial transit time being given."
+    return replace(method, maps=maps, description=said)
 
 
 def volume_by(recipe: Recipe, device: Device) -> Volume:

@@ -14,6 +14,9 @@ SATURATED_SHARE = 0.01
 # Masks come from other tools, which round; beyond a quarter of a voxel they lie on another grid.
 SHARE_OF_VOXEL = 0.25
 ZOOM_TOLERANCE = 0.05
+TIMES = {"T1map": "T1", "att": "transit time"}
+LONGEST = 20.0
+"""s; no median of these maps is longer."""
 RECONVERT = "Convert the scan again from its source; leave it out if it was never measured."
 
 
@@ -72,7 +75,7 @@ def check_mask(name: str, mask: Volume) -> None:
 def check_map(name: str, image: Volume) -> None:
     """Raises E_DATA for a map (x, y, z) with no finite positive voxel, or outside what its name allows.
 
-    A probability lies in 0...1; a T1 map is in seconds.
+    A probability lies in 0...1; maps of T1 and of the arterial transit time are in seconds.
     """
     values = image.scaled()
     values = values[np.isfinite(values)]
@@ -85,9 +88,9 @@ def check_map(name: str, image: Volume) -> None:
     if name.endswith("_probseg") and not (low >= 0 and high <= 1.001):
         seen = f"probabilities from {low:g} to {high:g}"
         raise BolusError(Code.DATA, image.path, seen, "0 to 1", "Divide by the largest possible value.")
-    if name == "T1map" and (middle := float(np.median(values[values > 0]))) > 20:
+    if (time := TIMES.get(name)) and (middle := float(np.median(values[values > 0]))) > LONGEST:
         mend = f"It looks like milliseconds: divide by 1000 ({middle / 1000:g} s)."
-        raise BolusError(Code.DATA, image.path, f"a median T1 of {middle:g}", "T1 in seconds", mend)
+        raise BolusError(Code.DATA, image.path, f"a median {time} of {middle:g}", f"{time} in seconds", mend)
 
 
 def check_same_grid(image: Volume, series: Volume) -> list[str]:

@@ -62,6 +62,12 @@ def keys() -> Mapping[str, Key]:
         "asl.spatial": Key(
             False, "switch", "true: also maps with a prior from the neighbours (several delays)"
         ),
+        "asl.transit_time": Key(
+            "fitted",
+            "choice",
+            "given: known from an att map (s), at any number of delays",
+            ("fitted", "given"),
+        ),
         "asl.t1_relaxation": Key("tissue", "choice", "T1' after arrival", ("tissue", "blood")),
         "asl.t1_blood": Key(AUTO, "number or auto", "s; auto: by field strength", low=0.5, high=4.0),
         "asl.t1_tissue": Key(AUTO, "number or auto", "s, where no map is; auto: by field", low=0.3, high=4.0),

@@ -79,6 +79,14 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
                 "a quantification from several delays",
                 f"Set {key} to false, or asl.quantification to auto or multi_delay.",
             )
+    for key, value in (("arterial", True), ("spatial", True), ("quantification", "single_delay")):
+        if values["asl.transit_time"] == "given" and values[f"asl.{key}"] == value:
+            raise refusal(
+                str(path or "--set"),
+                f"asl.{key} = {json.dumps(value)} with asl.transit_time = 'given'",
+                "a transit time that is fitted",
+                f"Set asl.transit_time to fitted, or leave asl.{key} as it is by default.",
+            )
     return Recipe(values)
 
 
@@ -107,6 +115,8 @@ def chosen_methods(recipe: Recipe, contrast: Contrast) -> list[Method]:
         wish = recipe["asl.quantification"]
         wish = several if wish == "multi_delay" else wish
         names = ["single_delay", several] if wish == AUTO else [wish]
+        if recipe["asl.transit_time"] == "given":
+            names = ["multi_delay"]
     return [shelf()[name] for name in names]
 
 

@@ -19,10 +19,11 @@ from bolus.prepare.asl.constants import (
     t1_of_tissue,
 )
 from bolus.prepare.asl.formulas import excitation, labeling_of, readouts_of
-from bolus.prepare.asl.noise import noise_variance
+from bolus.prepare.asl.noise import between_neighbours, noise_variance
 from bolus.prepare.asl.outliers import without_outliers
 from bolus.prepare.asl.partial_volume import pure_tissues
 from bolus.prepare.asl.tissues import tissues_of
+from bolus.prepare.asl.transit import transit_time
 from bolus.recipe import NONE, Recipe
 from bolus.series import ASL, Curves, Map, Series, Volume
 from bolus.voxels import brain_of, constant, refuse, rows_of, volume_of
@@ -67,24 +68,34 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     )
     if len(difference) < pairs:
         mean_difference = differences(image, columns, rows).mean(0)
-    noise = noise_variance(difference.T[np.isfinite(difference).all(0)], columns.delay, columns.duration)
+    scattered = "pairs" if len(difference) > 1 else "neighbours"
+    if scattered == "pairs":
+        noise = noise_variance(difference.T[np.isfinite(difference).all(0)], columns.delay, columns.duration)
+    else:
+        noise = between_neighbours(difference[0], rows, mask.shape)
     t1_blood = t1_of_blood(series, acquisition, recipe)
     efficiency = efficiency_of(acquisition, recipe, warnings)
+    arrival, told_arrival = transit_time(series, acquisition, recipe, columns, rows, warnings)
     readouts, told_readouts = readouts_of(acquisition, columns)
     protocol = AslProtocol(
         labeling, columns.delay, columns.duration, efficiency.value, t1_blood.value, t1,
         recipe["asl.partition_coefficient"], late, noise, recipe["asl.t1_relaxation"] == "tissue",
-        look_locker=readouts,
+        arrival, readouts,
     )  # fmt: skip
     constants = {
         **_constants(acquisition, recipe, columns),
         "LabelingEfficiency": efficiency.told,
         "T1Blood": t1_blood.told,
         "T1Tissue": told_t1,
+        **told_arrival,
         **told_readouts,
         **told_m0,
         **told_outliers,
-        "NoiseVariance": constant(noise, "1", "scatter of pairs in units of M0, pooled over the brain"),
+        "NoiseVariance": constant(
+            noise,
+            "1",
+            f"scatter of {scattered} in units of M0, pooled over the brain",
+        ),
     }
     kept = "all pairs" if len(difference) == pairs else f"the {len(difference)} pairs kept of {pairs}"
     extra = (
@@ -98,6 +109,8 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         ),
     )
     state = np.where(calibrated, State.GOOD, State.NO_CALIBRATION).astype(np.uint8)
+    if arrival is not None:
+        state[calibrated & np.isnan(arrival)] = State.NO_ARRIVAL
     return Curves(
         difference.T, rows, state, mask, protocol, image.grid, series.scan, constants, series.sources, None,
         extra, tuple(warnings), tissues=tissues, pure=pure,

@@ -26,6 +26,12 @@ def labeling_of(series: Series, acquisition: ASL, recipe: Recipe, columns: Colum
     delays = sorted(set(columns.delay.tolist()))
     several = len(delays) > 1 or np.ptp(columns.duration) > 0
     wish, selective = recipe["asl.quantification"], recipe["asl.velocity_selective"]
+    if recipe["asl.transit_time"] == "given":
+        wish = "multi_delay"
+    if acquisition.bolus_cut_off == "QUIPSS" and wish not in (AUTO, "single_delay"):
+        seen = f"BolusCutOffTechnique QUIPSS, and asl.quantification = {wish} or a transit time that is given"
+        mend = "QUIPSS saturates the tissue itself: set asl.quantification to auto and asl.transit_time to fitted."
+        raise refuse(series, Code.RECIPE, seen, "the single-delay formula", mend)
     if wish == "single_delay" and several:
         raise refuse(
             series, Code.RECIPE, f"asl.quantification = single_delay, and delays {delays} s",
