@@ -117,7 +117,8 @@ class DSC:
 class ASL:
     """How an ASL series was acquired; per-volume fields have one entry per volume, in seconds.
 
-    `context` holds the volume types of the aslcontext table. `bolus_cut_off` is how a pulsed bolus was ended;
+    `context` holds the volume types of the aslcontext table, "otherEcho" for volumes of a longer echo.
+    `bolus_cut_off` is how a pulsed bolus was ended;
     `sub_bolus_duration` (s) and `time_encoded` (the sidecar's word for it) are there where the label of one volume
     has several parts. `m0` is the calibration image, one number (of arterial blood), or None when it lies inside
     the series ("Included") or there is none ("Absent"); it is (x, y, z, k) where its volumes differ in

@@ -56,8 +56,8 @@ CONTEXTS = [
 CALIBRATIONS = [
     (ONES * 0, HERE, "E_DATA", "no voxel above 0"),
     (SOFT * np.nan, HERE, "E_DATA", "no voxel above 0"),
-    (ONES[..., :2], HERE, "E_SHAPE", "(5, 4, 2)"),
-    (ONES, moved(20), "E_GEOM", "20 mm"),
+    (ONES[..., :1], HERE, "E_GEOM", "covers 33 %"),
+    (ONES, moved(20), "E_GEOM", "covers 0 %"),
 ]
 GIVEN = [
     ("label-brain_mask", ONES * 0, HERE, "E_DATA", "every voxel is 0"),
@@ -108,13 +108,12 @@ def test_a_truncated_series_is_refused(dsc, refused):
     assert "incomplete" in error.seen
 
 
-def test_echoes_of_asl_are_not_processed(asl, refused):
+def test_echoes_of_asl_need_their_times(asl, refused):
     for number in (1, 2):
         asl.put(asl.measured(6), asl.file(f"echo-{number}_asl.nii.gz"))
     asl.image.unlink()
     error = refused(asl.read)
-    assert (error.code, error.file) == (Code.META, str(asl.file("echo-1_asl.nii.gz")))
-    assert "2 echoes" in error.seen and "not processed" in error.expected
+    assert (error.code, error.seen) == (Code.META, "no EchoTime")
 
 
 def shorter(tree, path):

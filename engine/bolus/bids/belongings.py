@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,8 +62,8 @@ def calibration(image: Name, root: Path, subject: Path) -> list[Name]:
     """The M0 images of an ASL series: named by IntendedFor, else with equal entities; the one to use first.
 
     Of several, in perf/ and in fmap/, the one of the series' own PhaseEncodingDirection is used, for it is distorted
-    as the series is; else the one in perf/. Raises E_AMBIGUOUS where this does not decide.
-    Source: BIDS 1.10, arterial spin labeling.
+    as the series is; else the one in perf/; of several echoes only that of the series. Raises E_AMBIGUOUS where this
+    does not decide. Source: BIDS 1.10, arterial spin labeling.
     """
     perf = image.path.parent
     fitting = [
@@ -71,6 +72,8 @@ def calibration(image: Name, root: Path, subject: Path) -> list[Name]:
         for name in names(folder)
         if name.suffix == "m0scan" and name.extension in IMAGE and _serves(name, image, root, subject)
     ]
+    alike = [name for name in fitting if name.entities.get("echo") == image.entities.get("echo")]
+    fitting = alike or fitting
     if len(fitting) < 2:
         return fitting
     key = "PhaseEncodingDirection"
@@ -84,6 +87,16 @@ def calibration(image: Name, root: Path, subject: Path) -> list[Name]:
         mend = "Let IntendedFor of one of them name this series, or say their PhaseEncodingDirection."
         raise _ambiguous([name.path for name in beside], mend)
     return beside + [name for name in fitting if name not in beside]
+
+
+def shortest(images: Sequence[Name], root: Path) -> Name:
+    """The image of the shortest echo time as the sidecars say it; the first where they do not."""
+
+    def time(image: Name) -> float:
+        said = _said(inherited(image, root, image.suffix, ".json"), "EchoTime")
+        return float(said) if isinstance(said, int | float) and said > 0 else math.inf
+
+    return min(images, key=time)
 
 
 def derived(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from bolus.bids.belongings import calibration, derived, inherited, names
+from bolus.bids.belongings import calibration, derived, inherited, names, shortest
 from bolus.bids.entities import IMAGE, LABEL, Name, bare, harmless, parse, split
 from bolus.disk import no_permission
 from bolus.errors import BolusError, Code, nearest
@@ -168,6 +168,7 @@ def _assemble(
         sidecars = [tuple(inherited(name, root, scan.contrast, ".json")) for name in images]
         scan = with_sidecars(scan, sidecars)
         if scan.contrast == "asl":
+            first = shortest(images, root)
             m0 = calibration(first, root, subject)
             scan = replace(
                 scan,

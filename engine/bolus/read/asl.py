@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bolus.read.calibration import calibration_fields
+from bolus.read.echoes import one_echo
 from bolus.read.labeling import EXCITED, bolus_of, labeling_of, look_locker
 from bolus.read.sidecar import Sidecar, Span, seconds
 from bolus.read.slices import slice_timing
@@ -15,7 +16,6 @@ EFFICIENCY = Span("", 0.0, 1.0, "percent", 0.01)
 FIELD_STRENGTH = Span("T", 0.0, 20.0)
 PULSES = Span("pulses", 0.0, 20.0, closed=True)
 PULSE_TIME = seconds(0.0, 20.0, closed=True)
-ECHO_TIME = seconds(0.0, 0.5)
 UNUSED = {"cbf": "were quantified elsewhere and", "noRF": "hold no signal and"}
 
 
@@ -38,15 +38,15 @@ def asl_fields(
         for kind, why in UNUSED.items()
         if kind in context
     ]
+    context, echo_time = one_echo(sidecar, context, EXCITED, warnings)
     labeling = labeling_of(sidecar)
     used = [kind in EXCITED for kind in context]
     delays = sidecar.per_volume("PostLabelingDelay", DELAY, used)
     bolus = bolus_of(sidecar, labeling, delays, used, warnings)
     interval, flip_angle = look_locker(sidecar, delays, used)
-    _check_one_echo(sidecar, used)
     suppression = sidecar.flag("BackgroundSuppression", "It changes the labelling efficiency: say which.")
     m0_type, image, serving = calibration_fields(
-        sidecar, context, m0, m0_sidecar, suppression, interval is not None, warnings
+        sidecar, context, m0, m0_sidecar, suppression, interval is not None, echo_time, warnings
     )
     timing, axis = slice_timing(sidecar, shape, warnings)
     acquisition = ASL(
@@ -72,15 +72,6 @@ def asl_fields(
         m0_echo_time=serving.echo_time,
     )
     return acquisition, warnings
-
-
-def _check_one_echo(sidecar: Sidecar, used: Sequence[bool]) -> None:
-    if "EchoTime" not in sidecar.values:
-        return
-    times = set(sidecar.per_volume("EchoTime", ECHO_TIME, used)) - {0.0}
-    if len(times) > 1:
-        expected = f"one echo time for all volumes, not {len(times)}; multi-echo ASL is not processed"
-        raise sidecar.refusal("EchoTime", expected, "Leave the volumes of the shortest echo time only.")
 
 
 def _pulses(sidecar: Sidecar, suppression: bool) -> int | None:

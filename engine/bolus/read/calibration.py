@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple, cast
 
 import numpy as np
 
+from bolus.read.echoes import ECHO_TIME, of_the_echo
 from bolus.read.sidecar import Sidecar, Span, seconds
 from bolus.series import Scan, Volume
 
 M0Type = Literal["Separate", "Included", "Estimate", "Absent"]
 M0_TYPES = ("Separate", "Included", "Estimate", "Absent")
 PREPARATION = seconds(0.0, 60.0)
-ECHO_TIME = seconds(0.0, 0.5)
 FLIP_ANGLE = Span("degrees", 0.0, 180.0)
 POSITIVE = Span("", 0.0, 1e12)
 OTHERWISE = "Give an m0scan or an M0Estimate."
@@ -35,11 +35,13 @@ def calibration_fields(
     m0_sidecar: Sidecar | None,
     suppression: bool,
     look_locker: bool,
+    echo_time: float | None,
     warnings: list[str],
 ) -> tuple[M0Type, Volume | float | None, Serving]:
     """The kind of calibration, its image or number, and how it was acquired; E_META where it cannot be used.
 
-    m0 : (x, y, z) or (x, y, z, k), averaged unless its volumes differ in repetition time.
+    m0 : (x, y, z) or (x, y, z, k), averaged unless its volumes differ in repetition time; of several echo times those
+    of the series', `echo_time`, s.
     """
     m0_type = cast(M0Type, sidecar.choice("M0Type", M0_TYPES, "Say where the calibration comes from."))
     if m0_type != "Separate" and m0 is not None:
@@ -54,7 +56,10 @@ def calibration_fields(
             raise sidecar.refusal("M0Type", "Separate with an m0scan, and none belongs to this series", mend)
         asked = m0_sidecar or Sidecar(m0.path, {}, {})
         volumes = m0.data.shape[3] if m0.data.ndim == 4 else 1
-        serving = _of_volumes(asked, [True] * volumes, look_locker)
+        chosen = of_the_echo(asked, volumes, echo_time, warnings)
+        serving = _of_volumes(asked, chosen, look_locker)
+        if not all(chosen):
+            m0 = replace(m0, data=np.asfortranarray(m0.data[..., chosen]))
         return m0_type, m0 if isinstance(serving.repetition_time, tuple) else _averaged(m0), serving
     kind = "m0scan" if m0_type == "Included" else "control"
     if m0_type == "Included" and kind not in context:

@@ -114,6 +114,15 @@ def check_same_grid(image: Volume, series: Volume) -> list[str]:
     return []
 
 
+def lies_elsewhere(image: Volume, series: Volume) -> bool:
+    """Whether an image says that it lies on another grid than a series that says where it lies."""
+    ours, theirs = series.grid, image.grid
+    if not (_is_placed(ours) and _is_placed(theirs)):
+        return False
+    apart = disagreement(ours.shape, theirs.affine, ours.affine)
+    return theirs.shape != ours.shape or apart > SHARE_OF_VOXEL * min(ours.zooms)
+
+
 def header_doubts(image: Volume) -> list[str]:
     """What two ways of saying where an image lies leave open; their contradiction is refused on loading."""
     grid = image.grid

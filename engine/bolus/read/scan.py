@@ -19,8 +19,11 @@ from bolus.read.checks import (
     check_same_grid,
     check_series,
     header_doubts,
+    lies_elsewhere,
 )
 from bolus.read.dsc import dsc_fields
+from bolus.read.echoes import shortest_echo
+from bolus.read.resample import resampled
 from bolus.read.sidecar import Sidecar
 from bolus.read.sidecar import load as load_sidecar
 from bolus.read.tables import read_aif, read_context
@@ -36,15 +39,17 @@ def read(scan: Scan) -> Series:
     Images are (x, y, z, t); given masks and maps (x, y, z) lie on their grid; times in s.
     Raises BolusError; which code says what is wrong is in the contract.
     """
-    if scan.contrast == "asl":
-        _check_one_echo(scan)
     sources: dict[str, str] = {}
     sidecars = []
     for path, own in zip(scan.images, scan.echo_sidecars or (scan.sidecars,), strict=True):
         sidecar, hashes = load_sidecar(own, path)
         sidecars.append(sidecar)
         sources |= hashes
-    images = tuple(_series(path, scan, sources) for path in scan.images)
+    paths, set_aside = scan.images, list[str]()
+    if scan.contrast == "asl":
+        chosen, set_aside = shortest_echo(scan, sidecars)
+        paths, sidecars = (paths[chosen],), [sidecars[chosen]]
+    images = tuple(_series(path, scan, sources) for path in paths)
     if scan.contrast == "dsc":
         for image in images:
             _check_dsc_volumes(image)
@@ -53,7 +58,8 @@ def read(scan: Scan) -> Series:
         warnings += doubts
         series = Series(scan, images, acquisition, {}, None, sources)
     else:
-        series, warnings = _asl(scan, sidecars[0], images[0], sources)
+        series, doubts = _asl(scan, sidecars[0], images[0], sources)
+        warnings = set_aside + doubts
     for image in images:
         warnings += check_series(image)
     given = {}
@@ -67,14 +73,6 @@ def read(scan: Scan) -> Series:
     first = images[0].data
     log.info("read %s: %s %s, %d warnings", scan.key, first.shape, first.dtype, len(warnings))
     return replace(series, given=given, aif=aif, warnings=tuple(warnings))
-
-
-def _check_one_echo(scan: Scan) -> None:
-    if len(scan.images) > 1:
-        seen = f"{len(scan.images)} echoes: {', '.join(path.name for path in scan.images)}"
-        mend = "Leave one echo in the folder, the one of the shortest echo time."
-        expected = "one echo; multi-echo ASL is not processed"
-        raise BolusError(Code.META, scan.images[0], seen, expected, mend)
 
 
 def _series(path: Path, scan: Scan, sources: dict[str, str]) -> Volume:
@@ -112,12 +110,16 @@ def _asl(scan: Scan, sidecar: Sidecar, image: Volume, sources: dict[str, str]) -
 def _m0(path: Path, series: Volume, sources: dict[str, str]) -> tuple[Volume, list[str]]:
     """The calibration image (x, y, z) or (x, y, z, k) float32, on the grid of the series."""
     image, sources[str(path)] = nifti.load(path)
-    doubts = check_same_grid(image, series) + header_doubts(image)
+    doubts = header_doubts(image)
+    if lies_elsewhere(image, series):
+        image, said = resampled(image, series)
+    else:
+        said = check_same_grid(image, series)
     values = image.scaled()
     if not (values[np.isfinite(values)] > 0).any():
         mend = "Give the calibration scan itself, or another M0Type."
         raise BolusError(Code.DATA, path, "no voxel above 0", "a calibration image", mend)
-    return replace(image, data=values, slope=1.0, inter=0.0), doubts
+    return replace(image, data=values, slope=1.0, inter=0.0), said + doubts
 
 
 def _given(name: str, path: Path, series: Volume, sources: dict[str, str]) -> tuple[Volume, list[str]]:

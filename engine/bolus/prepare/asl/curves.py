@@ -43,6 +43,8 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     labeling = labeling_of(series, acquisition, recipe, columns)
     measured = measured_m0(series, acquisition)
     bright = measured[0].image if measured else mean_of(image, columns.bright())
+    if "control" in acquisition.context and not np.isfinite(bright).all():  # M0 does not reach everywhere
+        bright = mean_of(image, columns.bright())
     mask = brain_of(series, bright)
     rows = rows_of(mask)
     t1, told_t1 = t1_of_tissue(series, acquisition, recipe, rows, warnings)
