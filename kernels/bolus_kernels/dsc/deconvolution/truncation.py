@@ -100,7 +100,7 @@ def osvd(
         return finish(maps, protocol, written)
     forth, _, rows = folded(basis.times, basis.frequency)
     _osvd(
-        time_major(curves), forth, rows, basis.inverse, *spans(basis), limit,
+        time_major(curves), forth.astype(np.float32), rows, basis.inverse.astype(np.complex64), *spans(basis), limit,
         written, maps["cbf"], maps["tmax"], maps["state"],
     )  # fmt: skip
     return finish(maps, protocol, written)
@@ -135,10 +135,10 @@ def _osvd(
     written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape
-    halves = np.empty((2, forth.shape[2], TILE), np.float64)
+    halves = np.empty((2, forth.shape[2], TILE), np.float32)
     waves = np.empty(table.shape, np.float32)
     waves[:] = table  # memory that is aligned for whole registers: a fifth faster
-    coefficients = np.empty((2 * forth.shape[1], TILE), np.float64)
+    coefficients = np.empty((2 * forth.shape[1], TILE), np.float32)
     ranked, pairs = (
         np.empty((2 * rows.shape[0], TILE), np.float32),
         np.empty(2 * rows.shape[0] + 8, np.float32),
