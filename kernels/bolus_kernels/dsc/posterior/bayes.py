@@ -92,17 +92,19 @@ def bayes(
 
 def believed(
     protocol: DscProtocol, parameters: Mapping[str, Any]
-) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Lattice, Lattice, Flow]:
-    """What the kernel is told beside the curves: the model's own noise, components, nuisance, both lattices, flow."""
+) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Lattice, Lattice, Lattice, Flow]:
+    """What the kernel is told beside the curves: the model's own noise, components, nuisance, lattices, flow."""
     given, leaked = parameters, protocol.reference if parameters["leakage"] == "project" else None
     mtt, delay = (given["mtt_prior"], given["mtt_spread"]), (given["delay_prior"], given["delay_spread"])
     most, cbf_spread = given["delay_most"], given["cbf_spread"]
     ends = (given["mtt_least"], given["mtt_most"]), (given["delay_least"], most)
     made = bank.bank(protocol.aif, protocol.repetition_time, protocol.density_factor, leaked, *ends)
-    coarse, fine = lattice(made.coarse, mtt, delay, most), lattice(made.fine, mtt, delay, most)
+    coarse, middle, fine = (
+        lattice(grid, mtt, delay, most) for grid in (made.coarse, made.middle, made.fine)
+    )
     moments, least_q = table(cbf_spread)
     flow = Flow(np.float32(cbf_spread**-2.0), moments, np.float32(least_q), np.float32(strong(cbf_spread)))
-    return np.float32(given["floor"]), made.components, made.nuisance, coarse, fine, flow
+    return np.float32(given["floor"]), made.components, made.nuisance, coarse, middle, fine, flow
 
 
 def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float], most: float) -> Lattice:
@@ -117,7 +119,10 @@ def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float
     of_delay[grid.delay > most + 1e-6] = BELOW_ALL
     prior = of_row.astype(np.float32)[:, None] + of_delay.astype(np.float32)
     mtts, spreads, delays = (np.asarray(x, np.float32) for x in (grid.mtt, grid.spread, grid.delay))
-    return Lattice(grid.parts, grid.inverse, grid.log_inverse, grid.shape, mtts, spreads, delays, prior)
+    volume, log_mtts = grid.inverse * mtts[:, None], np.log(mtts)
+    return Lattice(
+        grid.parts, volume, grid.log_inverse, grid.shape, mtts, log_mtts, spreads, delays, prior
+    )
 
 
 def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times: int) -> NDArray[np.float32]:
@@ -135,8 +140,8 @@ def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times
 
 @kernel
 def _bayes(
-    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, coarse: Any, fine: Any,
-    flow: Any, room: Any, found: Any, shape: Any, state: Any,
+    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, coarse: Any, middle: Any,
+    fine: Any, flow: Any, room: Any, found: Any, shape: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape
     tile, finite = np.empty((times, TILE), np.float32), np.empty(TILE, np.bool_)
@@ -159,7 +164,7 @@ def _bayes(
                 noise = (floor * peak) ** 2 + LEAST_NOISE
                 unit = min(max(scale * per_typical, ONE / MOST_UNIT), MOST_UNIT)
                 likely = voxel_posterior(
-                    voxel, square, noise, freedom, unit, flow, coarse, fine, room, result
+                    voxel, square, noise, freedom, unit, flow, coarse, middle, fine, room, result
                 )
                 if likely >= 0:
                     state[v], shape[v] = 0, likely
