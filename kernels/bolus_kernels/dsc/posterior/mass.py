@@ -15,8 +15,8 @@ from bolus_kernels.scalar import exp, log
 
 ROOM = 512
 """Windows that a voxel has room for."""
-NEGLIGIBLE = np.float32(8.0)
-"""Templates whose log posterior is this far below the best's (3e-4) carry no mass."""
+NEGLIGIBLE, MOST_APART = np.float32(7.0), np.float32(9.0)
+"""Templates whose log posterior is this far below the best's (1e-3) carry no mass; CBF is at most 3 SDs from its own."""
 MARGIN = np.float32(26.0)
 """A voxel is bright where z^2 of its best template is this far above what the series needs."""
 P, X, V, D, L, H, XX, VV, DD, LL, HH = range(11)
@@ -25,8 +25,8 @@ SUMS = 11
 ZERO, ONE, TWO, HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
 BELOW_ALL, LOWEST = np.float32(-1e6), np.float32(-1e4)
 Z_UNIT, Q_UNIT, Z_FIRST = np.float32(1 / STEP_Z), np.float32(1 / STEP_Q), np.float32(FAINTEST)
-RULER, NO_BITS = np.float32(64), np.int32(-(2**31))
-"""Best scores are found in whole 64ths: maxima of integers vectorise, those of floats do not."""
+RULER, NO_BITS, LANE_BITS = np.float32(64), np.int32(-(2**31)), np.int32(LANES.bit_length() - 1)
+"""Best scores are found in whole 64ths: maxima of integers vectorise, those of floats do not; below them the lane."""
 BEYOND = np.float32(1.001)
 
 
@@ -60,8 +60,9 @@ class Flow(NamedTuple):
 class Room(NamedTuple):
     """Memory for one voxel: correlations and scores of the windows in use, LANES delays each, one after the other.
 
-    rows, starts : of the grid, and the first delay of each window. best : its best score, in whole 64ths. ridge : of
-    the coarse rows. nodes : what is told of each template with mass. mass : of each shape. sums, total : of the voxel,
+    rows, starts : of the grid, and the first delay of each window. best : its best score, in whole 64ths, and
+    where it is. ridge : of
+    the coarse rows. chosen : templates with mass. nodes : what is told of each. ends : where those of a shape end. mass : of each shape. sums, total : of the voxel,
     and of the moments of its flows.
     """
 
@@ -71,7 +72,9 @@ class Room(NamedTuple):
     starts: NDArray[np.uint32]
     best: NDArray[np.int32]
     ridge: NDArray[np.float32]
+    chosen: NDArray[np.uint32]
     nodes: NDArray[np.float32]
+    ends: NDArray[np.int32]
     mass: NDArray[np.float32]
     sums: NDArray[np.float32]
     total: NDArray[np.float32]
@@ -86,7 +89,9 @@ def room() -> Room:
         np.empty(ROOM, np.uint32),
         np.empty(ROOM, np.int32),
         np.empty((4, SHAPES * MTTS), np.float32),
+        np.empty(ROOM * LANES, np.uint32),
         np.empty((5, ROOM * LANES), np.float32),
+        np.empty(SHAPES, np.int32),
         np.empty(SHAPES, np.float32),
         np.empty(SUMS, np.float32),
         np.empty(MOMENTS, np.float32),
@@ -104,7 +109,8 @@ def score_windows(grid: Any, most: Any, noise: Any, count: int, room: Any) -> in
             z = max(correlation[place + np.uint64(j)], ZERO) * per_noise
             own = HALF * (z - z_most) * (z + z_most) + grid.prior[r, start + np.uint64(j)]
             score[place + np.uint64(j)] = own
-            best = max(best, np.int32(RULER * own))
+            whole = np.int32(RULER * max(own, LOWEST))
+            best = max(best, np.int32(np.int32(whole << LANE_BITS) + np.int32(j)))
         room.best[i] = best
         if best > top:
             top, first = best, i
@@ -112,43 +118,47 @@ def score_windows(grid: Any, most: Any, noise: Any, count: int, room: Any) -> in
 
 
 @finite_part
+def node_of(window: int, room: Any) -> Any:
+    """Where the best score of a window is."""
+    return np.uint64(LANES * window + (room.best[window] & (LANES - 1)))
+
+
+@finite_part
 def sum_up(grid: Any, z_most: Any, noise: Any, unit: Any, flow: Any, top: int, count: int, room: Any) -> None:
-    """Sum the posterior over those windows that may add to it; top : the one with the best score."""
-    per_noise, gain = ONE / noise, unit * noise
+    """Sum the posterior over those templates that may add to it; top : the window of the best score.
+
+    The integral over the flow is at most 1/(z spread), and less by the prior of CBF where that is far from its own.
+    """
+    per_noise, gain, node = ONE / noise, unit * noise, node_of(top, room)
+    at = np.uint64(room.starts[top]) + node - np.uint64(LANES * top)
+    apart = log(z_most * gain) + grid.log_inverse[room.rows[top], at]
+    level = room.score[node]
+    enough = level - NEGLIGIBLE - HALF * min(apart * apart * flow.precision, MOST_APART)
     room.sums[:], room.mass[:] = ZERO, ZERO
-    level = np.float32(room.best[top]) / RULER
     if z_most * z_most >= flow.strong * flow.strong + MARGIN:
-        kept = keep(grid, level - NEGLIGIBLE - ONE, count, room)
-        add_bright(kept, per_noise, gain, flow, level, room)
-        for i in range(kept):
-            whole = ZERO
-            for j in range(LANES):
-                whole += room.score[np.uint64(LANES * i) + np.uint64(j)]
-            room.mass[grid.shape[room.rows[i]]] += whole
+        add_bright(keep(grid, enough, count, room), per_noise, gain, flow, level, room)
     else:
-        add_faint(grid, per_noise, gain, flow, level, level - NEGLIGIBLE - ONE, count, room)
+        add_faint(grid, per_noise, gain, flow, level, enough, count, room)
 
 
 @finite_part
 def keep(grid: Any, enough: Any, count: int, room: Any) -> int:
-    """Move the windows that may add to the sums to the front, with what is known of them; gives how many they are."""
-    correlation, score, nodes, kept = room.correlation, room.score, room.nodes, 0
+    """Move the templates that reach a score to the front, with what is known of them; gives how many they are."""
+    correlation, score, nodes, chosen, kept = room.correlation, room.score, room.nodes, room.chosen, 0
+    room.ends[:] = 0
     for i in range(count):
-        if np.float32(room.best[i]) >= RULER * enough:
-            r, start = room.rows[i], np.uint64(room.starts[i])
-            old, new = np.uint64(LANES * i), np.uint64(LANES * kept)
-            log_mtt, spread = grid.log_mtt[r], grid.spread[r]
+        if np.float32(room.best[i] >> LANE_BITS) >= RULER * enough - ONE:
             for j in range(LANES):
-                at, to = start + np.uint64(j), new + np.uint64(j)
-                nodes[0, to] = grid.volume[r, at]
-                nodes[1, to] = grid.log_inverse[r, at]
-                nodes[2, to] = grid.delay[at]
-                nodes[3, to] = log_mtt
-                nodes[4, to] = spread
-                correlation[to] = correlation[old + np.uint64(j)]
-                score[to] = score[old + np.uint64(j)]
-            room.rows[kept] = r
-            kept += 1
+                chosen[kept] = LANES * i + j
+                kept += 1 if score[np.uint64(LANES * i) + np.uint64(j)] >= enough else 0
+            room.ends[grid.shape[room.rows[i]]] = kept
+    for n in range(kept):
+        node = np.uint64(chosen[n])
+        i = node >> np.uint64(LANE_BITS)
+        r, at = room.rows[i], np.uint64(room.starts[i]) + (node & np.uint64(LANES - 1))
+        nodes[0, n], nodes[1, n], nodes[2, n] = grid.volume[r, at], grid.log_inverse[r, at], grid.delay[at]
+        nodes[3, n], nodes[4, n] = grid.log_mtt[r], grid.spread[r]
+        correlation[n], score[n] = correlation[node], score[node]
     return kept
 
 
@@ -159,7 +169,7 @@ def add_bright(kept: int, per_noise: Any, gain: Any, flow: Any, level: Any, room
     log_gain, correlation, score = log(gain), room.correlation, room.score
     p, x, xx, v, vv, d, dd = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     t, tt, h, hh = ZERO, ZERO, ZERO, ZERO
-    for n in range(LANES * kept):
+    for n in range(kept):
         z = max(correlation[n] * per_noise, strong)
         volume, delay, log_mtt, spread = z * nodes[0, n] * gain, nodes[2, n], nodes[3, n], nodes[4, n]
         log_z = log(z)
@@ -179,6 +189,12 @@ def add_bright(kept: int, per_noise: Any, gain: Any, flow: Any, level: Any, room
         hh += w * spread * spread
     sums[P], sums[X], sums[XX], sums[V], sums[VV], sums[D], sums[DD] = p, x, xx, v, vv, d, dd
     sums[L], sums[LL], sums[H], sums[HH] = t, tt, h, hh
+    first = 0
+    for s in range(SHAPES):  # templates of one shape follow one another
+        whole = ZERO
+        for n in range(first, room.ends[s]):
+            whole += score[n]
+        room.mass[s], first = whole, max(first, room.ends[s])
 
 
 @finite_part
@@ -189,7 +205,7 @@ def add_faint(
     total, moments, sums, log_gain = room.total, flow.moments, room.sums, log(gain)
     most_z, most_q = np.float32(moments.shape[1]) - BEYOND, np.float32(moments.shape[0]) - BEYOND
     for i in range(count):
-        if np.float32(room.best[i]) < RULER * enough:
+        if np.float32(room.best[i] >> LANE_BITS) < RULER * enough - ONE:
             continue
         r, start, place = room.rows[i], np.uint64(room.starts[i]), np.uint64(LANES * i)
         d, dd = ZERO, ZERO

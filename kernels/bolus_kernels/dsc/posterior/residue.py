@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from bolus_kernels.dsc.posterior.bank import HALF_MORE, LANES, MORE_DELAYS, MTTS
-from bolus_kernels.dsc.posterior.mass import NO_BITS, ROOM, XX, ZERO, P, X, score_windows, sum_up
+from bolus_kernels.dsc.posterior.mass import NO_BITS, ROOM, XX, ZERO, P, X, node_of, score_windows, sum_up
 from bolus_kernels.dsc.posterior.ridge import around, ridge
 from bolus_kernels.dsc.posterior.shapes import SHAPES
 from bolus_kernels.jit import finite_part
 
-WORTH = np.float32(10.0)
+WORTH, UNSURE = np.float32(8.0), np.float32(0.05)
 """Nodes of a finer grid are looked at where they may come this close to the best."""
 RESOLVED_ALONG, RESOLVED_ACROSS = np.float32(1.7**2), np.float32(2.0**2)
 """How much the score may bend from a node to the next: steps of so many SDs, squared, of transit times and of delays."""
@@ -45,7 +45,7 @@ def voxel_posterior(
         top = score_windows(grid, best, noise, count, room)
         if level > 0:
             break
-        highest, across, along = ridge(room.best[top], room)
+        highest, across, along = ridge(room.score[node_of(top, room)], room)
         if across <= RESOLVED_ACROSS and along <= RESOLVED_ALONG:
             break
         denser = HALF_MORE if across <= NINE * RESOLVED_ACROSS else MORE_DELAYS
@@ -54,7 +54,7 @@ def voxel_posterior(
         step = 1 if along > FOUR * FOUR * RESOLVED_ALONG else step
         count = ROOM + 1
         while count > ROOM:
-            count = around(highest - WORTH, denser, step, room)
+            count = around(highest - WORTH - UNSURE * (along + across), denser, step, room)
             step *= 2
     sum_up(grid, best / noise, noise, unit, flow, top, count, room)
     for i in range(5):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bolus_kernels.dsc.posterior.bank import DELAYS, FINE_MTTS, LANES, MORE_MTTS, MTTS
-from bolus_kernels.dsc.posterior.mass import HALF, ONE, ROOM, RULER, TWO, ZERO
+from bolus_kernels.dsc.posterior.mass import HALF, ONE, ROOM, TWO, ZERO
 from bolus_kernels.dsc.posterior.shapes import SHAPES
 from bolus_kernels.jit import finite_part
 
@@ -20,19 +20,18 @@ EIGHTH, FLATTEST, FAR = np.float32(1 / 8), np.float32(0.05), np.float32(200.0)
 
 
 @finite_part
-def ridge(top: int, room: Any) -> Any:
+def ridge(top: Any, room: Any) -> Any:
     """Fill the ridge from the scores of the coarse grid; gives its top, and the two bends there.
 
-    top : the best score, in whole 64ths. Scores are parabolas between three nodes.
+    top : the best score. Scores are parabolas between three nodes.
     """
     told, score = room.ridge, room.score
     for row in range(SHAPES * MTTS):
-        peak = np.float32(room.best[row]) / RULER
+        best = room.best[row] & (DELAYS - 1)
+        first = np.uint64(DELAYS * row)
+        peak = score[first + np.uint64(best)]
         told[PEAK, row], told[PLACE, row], told[BEND, row] = peak, -ONE, FLATTEST
-        if peak > np.float32(top) / RULER - FAR:
-            first, best = np.uint64(DELAYS * row), 0
-            for j in range(1, DELAYS):
-                best = j if score[first + np.uint64(j)] > score[first + np.uint64(best)] else best
+        if peak > top - FAR:
             at = min(max(best, 1), DELAYS - 2)
             before, here, after = (
                 score[first + np.uint64(at - 1)],
