@@ -16,7 +16,7 @@ from bolus_kernels.scalar import exp, log
 ROOM = 512
 """Windows that a voxel has room for."""
 NEGLIGIBLE, MOST_APART = np.float32(7.0), np.float32(9.0)
-"""Templates whose log posterior is this far below the best's (1e-3) carry no mass; CBF is at most 3 SDs from its own."""
+"""Templates whose log posterior is this far below the best's (1e-3) carry no mass. CBF is within 3 SDs of its prior."""
 MARGIN = np.float32(26.0)
 """A voxel is bright where z^2 of its best template is this far above what the series needs."""
 P, X, V, D, L, H, XX, VV, DD, LL, HH = range(11)
@@ -60,10 +60,9 @@ class Flow(NamedTuple):
 class Room(NamedTuple):
     """Memory for one voxel: correlations and scores of the windows in use, LANES delays each, one after the other.
 
-    rows, starts : of the grid, and the first delay of each window. best : its best score, in whole 64ths, and
-    where it is. ridge : of
-    the coarse rows. chosen : templates with mass. nodes : what is told of each. ends : where those of a shape end. mass : of each shape. sums, total : of the voxel,
-    and of the moments of its flows.
+    rows, starts : of the grid, and the first delay of each window. best : its best score, in whole 64ths, and in the
+    last bits its place. ridge : of the coarse rows. chosen : templates with mass. nodes : what is told of each. ends :
+    where those of a shape end. mass : of each shape. sums, total : of the voxel, and of the moments of its flows.
     """
 
     correlation: NDArray[np.float32]
@@ -154,8 +153,8 @@ def keep(grid: Any, enough: Any, count: int, room: Any) -> int:
             room.ends[grid.shape[room.rows[i]]] = kept
     for n in range(kept):
         node = np.uint64(chosen[n])
-        i = node >> np.uint64(LANE_BITS)
-        r, at = room.rows[i], np.uint64(room.starts[i]) + (node & np.uint64(LANES - 1))
+        window = node >> np.uint64(LANE_BITS)
+        r, at = room.rows[window], np.uint64(room.starts[window]) + (node & np.uint64(LANES - 1))
         nodes[0, n], nodes[1, n], nodes[2, n] = grid.volume[r, at], grid.log_inverse[r, at], grid.delay[at]
         nodes[3, n], nodes[4, n] = grid.log_mtt[r], grid.spread[r]
         correlation[n], score[n] = correlation[node], score[node]
@@ -215,7 +214,12 @@ def add_faint(
             if own >= enough:
                 z = (room.correlation[place + np.uint64(j)] * per_noise - Z_FIRST) * Z_UNIT
                 q = (-grid.log_inverse[r, at] - log_gain - flow.least_q) * Q_UNIT
-                z, q, w, delay = max(ZERO, min(z, most_z)), max(ZERO, min(q, most_q)), exp(own - level), grid.delay[at]
+                z, q, w, delay = (
+                    max(ZERO, min(z, most_z)),
+                    max(ZERO, min(q, most_q)),
+                    exp(own - level),
+                    grid.delay[at],
+                )
                 iz, iq = np.uint32(z), np.uint32(q)
                 z, q = z - np.float32(iz), q - np.float32(iq)
                 w11 = w * z * q

@@ -15,7 +15,7 @@ from bolus_kernels.jit import finite_part
 PEAK, PLACE, BEND, TURN = range(4)
 """Of a coarse row, in its delays: the best score between nodes and where it is; how much the score bends there, and how
 the peaks bend from row to row."""
-EIGHTH, FLATTEST, FAR = np.float32(1 / 8), np.float32(0.05), np.float32(200.0)
+FLATTEST, FAR = np.float32(0.05), np.float32(200.0)
 """Rows this far below the best are not told between nodes."""
 
 
@@ -74,7 +74,10 @@ def around(least: Any, denser: int, step: int, room: Any) -> int:
             row = s * MTTS + i
             before, after = told[PEAK, row - 1], told[PEAK, row]
             turn = HALF * HALF * (told[TURN, row - 1] + told[TURN, row])
-            if max(before, after) + HALF * HALF * turn < least or max(told[PLACE, row - 1], told[PLACE, row]) < ZERO:
+            if (
+                max(before, after) + HALF * HALF * turn < least
+                or max(told[PLACE, row - 1], told[PLACE, row]) < ZERO
+            ):
                 continue
             early = told[PLACE, row - 1] if told[PLACE, row - 1] >= ZERO else told[PLACE, row]
             late = told[PLACE, row] if told[PLACE, row] >= ZERO else early
@@ -85,8 +88,8 @@ def around(least: Any, denser: int, step: int, room: Any) -> int:
                 if over < ZERO:
                     continue
                 middle, reach = early + x * (late - early), sqrt(TWO * over / bend)
-                first = max(int(floor(np.float32(denser) * (middle - reach))), 0)
-                last = min(int(ceil(np.float32(denser) * (middle + reach))), delays - 1)
+                first = max(floor(np.float32(denser) * (middle - reach)), 0)
+                last = min(ceil(np.float32(denser) * (middle + reach)), delays - 1)
                 windows = (last - first) // LANES + 1
                 first -= (LANES * windows - (last - first + 1)) // 2
                 first = max(min(first, delays - LANES * windows), 0)
