@@ -9,7 +9,7 @@ import numpy as np
 
 from bolus_kernels.dsc.posterior.bank import HALF_MORE, MORE_DELAYS, MORE_MTTS, MTTS
 from bolus_kernels.dsc.posterior.correlate import correlate
-from bolus_kernels.dsc.posterior.mass import ROOM, XX, ZERO, P, X, node_of, score_windows, sum_up
+from bolus_kernels.dsc.posterior.mass import HALF, ROOM, XX, ZERO, P, X, node_of, score_windows, sum_up
 from bolus_kernels.dsc.posterior.ridge import around, ridge
 from bolus_kernels.dsc.posterior.shapes import SHAPES
 from bolus_kernels.jit import finite_part
@@ -18,6 +18,8 @@ WORTH, UNSURE = np.float32(8.0), np.float32(0.05)
 """Nodes of a finer grid are looked at where they may come this close to the best, and a share of its bends closer."""
 RESOLVED_ALONG, RESOLVED_ACROSS = np.float32(1.7**2), np.float32(2.0**2)
 """How much the score may bend from node to node: that of steps of so many SDs, of transit times and of delays."""
+TRIES = 12
+"""To find so few windows that there is room for them; of those of the last the rest is left out."""
 UNKNOWNS = 4
 """Degrees of freedom that the best template takes: constant, flow, transit time, delay."""
 ROUNDING = np.float32(4e-6)
@@ -55,10 +57,13 @@ def voxel_posterior(
         while step > 1 and share > RESOLVED_ALONG:
             step, share = step // 2, share * QUARTER
         least = min(highest - WORTH - UNSURE * (along + across), best_score)
-        count = ROOM + 1
-        while count > ROOM:
+        for _ in range(TRIES):
             count = around(least, denser, step, room)
-            step *= 2
+            if count <= ROOM:
+                break
+            least = least if step < MORE_MTTS else HALF * (least + best_score)
+            step = min(2 * step, MORE_MTTS)
+        count = min(count, ROOM)
         best = correlate(grid, told, voxel, count, room)
     sum_up(grid, best / noise, noise, unit, flow, top, count, room)
     for i in range(5):

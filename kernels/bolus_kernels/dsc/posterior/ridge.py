@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,8 @@ def around(least: Any, denser: int, step: int, room: Any) -> int:
                 if over < ZERO:
                     continue
                 middle, reach = early + x * (late - early), sqrt(TWO * over / bend)
-                first = max(floor(np.float32(denser) * (middle - reach)), 0)
-                last = min(ceil(np.float32(denser) * (middle + reach)), delays - 1)
+                first = max(int(np.float32(denser) * (middle - reach)), 0)
+                last = min(int(np.float32(denser) * (middle + reach)) + 1, delays - 1)
                 windows = (last - first) // LANES + 1
                 first -= (LANES * windows - (last - first + 1)) // 2
                 first = max(min(first, delays - LANES * windows), 0)
