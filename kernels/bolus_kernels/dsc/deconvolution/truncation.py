@@ -136,6 +136,7 @@ def _osvd(
     curves: Any, forth: Any, rows: Any, inverse: Any, table: Any, place: Any, evens: Any, weight: Any,
     bend: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
+    """In single precision, as the curves are: their own rounding is magnified by small singular values just as much."""
     times, n = curves.shape
     halves = np.empty((2, forth.shape[2], TILE), np.float32)
     waves = np.empty(table.shape, np.float32)
