@@ -10,7 +10,7 @@ from scipy.integrate import trapezoid
 
 from benchmarks import simulate
 from benchmarks.reference.kinetics import times as readout_times
-from bolus_kernels.asl.protocol import AslProtocol, Labeling
+from bolus_kernels.asl.protocol import AslProtocol, Labeling, LookLocker
 from bolus_kernels.dsc.protocol import VOXELWISE, DscProtocol
 from bolus_kernels.method import Method
 
@@ -96,6 +96,12 @@ def asl_protocol(
         noise_variance=noise**2,
         tissue_relaxation=tissue_relaxation,
     )
+
+
+def look_locker(protocol: AslProtocol, interval: float, flip_angle: float) -> AslProtocol:
+    """The same acquisition with readouts of one label every `interval` s, each a pulse of `flip_angle` rad."""
+    first = np.full(len(protocol.post_labeling_delay), protocol.post_labeling_delay.min())
+    return protocol._replace(look_locker=LookLocker(first, interval, flip_angle))
 
 
 def asl_curves(protocol: AslProtocol, cbf: Array, att: Array, noise: float, seed: int) -> Array:

@@ -20,7 +20,7 @@ def compiling():
 with compiling():
     from bolus_kernels.dsc.posterior import bank
 
-from benchmarks.example import example  # noqa: E402
+from benchmarks.example import example, look_locker  # noqa: E402
 from bolus_kernels import device  # noqa: E402
 from bolus_kernels.dsc.protocol import DscProtocol  # noqa: E402
 from bolus_kernels.shelf import shelf  # noqa: E402
@@ -28,6 +28,7 @@ from bolus_kernels.shelf import shelf  # noqa: E402
 GPU = device.Device("cuda", "simulated")
 VOXELS, FEWER = 60, {"bayes": 12, "gamma_variate": 24}
 """Voxels of a case; fewer where one takes the simulator long."""
+OF_READOUTS = ("multi_delay", "kinetic_model")
 MEMORY = 1 << 20
 """Bytes the stand-in has free: so few that voxels go over in several launches."""
 
@@ -65,6 +66,12 @@ def case(known):
     return curves, protocol
 
 
+def read_out_often(known):
+    """The case with Look-Locker readouts, of the methods that several delays suit."""
+    curves, protocol = case(known)
+    return curves, look_locker(protocol, 0.4, 0.5)
+
+
 def main():
     device.cupy, bank.bank = (
         stand_in,
@@ -75,6 +82,9 @@ def main():
         for name, parameters in variants(known).items():
             found = known.function(*case(known), parameters, GPU)
             maps |= {f"{name}/{key}": values for key, values in found.items()}
+            if known.name in OF_READOUTS:
+                found = known.function(*read_out_often(known), parameters, GPU)
+                maps |= {f"{name}/readouts/{key}": values for key, values in found.items()}
     np.savez(sys.argv[1], **maps)
 
 

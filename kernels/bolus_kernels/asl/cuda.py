@@ -36,7 +36,7 @@ def kernel(delays: int) -> Callable[..., None]:
 
     def multi_delay(
         curves: Any, t1_tissue: Any, slice_delay: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -48,9 +48,10 @@ def kernel(delays: int) -> Callable[..., None]:
         response = cuda.local.array((1, groups, BLOCKS, responses), float32)
         result = cuda.local.array(4, float32)
         labels = Labels(
-            time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0
-        )
-        prior = Prior(scalars[3], scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9])
+            time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
+            since, scalars[3],
+        )  # fmt: skip
+        prior = Prior(scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10])
         within = summarise(curves[:, voxel], column, pairs, mean)
         state[voxel] = solvable(
             True, within, t1_tissue[voxel], slice_delay[voxel], given[voxel], prior.arrival_most
@@ -82,7 +83,7 @@ def launch(
 
     curves : (n, t). voxelwise : t1_tissue, slice_delay and, unless it is fitted, arrival, (n,) each.
     """
-    scalars = np.array([labels.rate_blood, labels.partition, labels.gain, *prior], np.float32)
+    scalars = np.array([labels.rate_blood, labels.partition, labels.gain, labels.kept, *prior], np.float32)
     flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)
-    shared = (column, labels.time, labels.duration, labels.pairs, scalars, *flags)
+    shared = (column, labels.time, labels.duration, labels.pairs, labels.since, scalars, *flags)
     over_voxels(kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)

@@ -51,6 +51,17 @@ def delivered(early: Any, reach: Any, lead: Any, full: Any) -> Any:
 
 
 @inlined
+def depleted(full: Any, full_before: Any, left_before: Any, fade: Any, kept: Any) -> Any:
+    """Label that a readout finds, from what would be there had no readout come before: m_k = I_k + E (cos a m - I).
+
+    full : I_k; full_before, left_before : I and m at the readout before, both 0 at the first; fade : E = e^(-dt/T1')
+    since then; kept : cos a, what its pulse leaves. What arrived after that pulse, I_k - E I, lost nothing to it.
+    Source: Gunther, Bock and Schad, Magn Reson Med 46:974 (2001).
+    """
+    return full + fade * (kept * left_before - full_before)
+
+
+@inlined
 def pcasl(time: Any, arrival: Any, duration: Any, rate_blood: Any, rate_tissue: Any) -> Any:
     """Magnetisation per 2 a M0a f after continuous labelling, s.
 

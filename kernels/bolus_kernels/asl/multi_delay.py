@@ -13,6 +13,7 @@ from bolus_kernels.asl.posterior import (
     FINE,
     FLOW_UNIT,
     FOUR,
+    NONE_BEFORE,
     ONE,
     WORK,
     Labels,
@@ -23,7 +24,7 @@ from bolus_kernels.asl.posterior import (
     tabulate,
     voxel_posterior,
 )
-from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol, LookLocker
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
@@ -100,15 +101,24 @@ def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, flo
 
 
 def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
-    """The distinct (delay, duration) of a series and, for each of its pairs, which one it is."""
+    """The distinct (delay, duration) of a series and, for each of its pairs, which one it is.
+
+    With Look-Locker readouts in the order of a label's readouts, those that no pair shows among them.
+    """
     pulsed = protocol.labeling == "PASL"
     delay = np.asarray(protocol.post_labeling_delay, np.float64)
     duration = np.asarray(protocol.labeling_duration, np.float64)
-    kinds, column, pairs = np.unique(
-        np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
-    )
+    if protocol.look_locker is None:
+        kinds, column, pairs = np.unique(
+            np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
+        )
+        since, kept = np.full(len(kinds), NONE_BEFORE), 1.0
+    else:
+        kinds, column, pairs, since = _readouts(delay, duration, protocol.look_locker)
+        kept = float(np.cos(protocol.look_locker.flip_angle))
     spare = -len(pairs) % 4
     kinds, pairs = np.pad(kinds, ((0, spare), (0, 0)), mode="edge"), np.pad(pairs, (0, spare))
+    since = np.pad(since, (0, spare), constant_values=NONE_BEFORE)
     time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
     labels = Labels(
         time.astype(np.float32),
@@ -119,8 +129,34 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
         np.float32(2.0 * protocol.labeling_efficiency / protocol.partition_coefficient),
         pulsed,
         protocol.tissue_relaxation,
+        since.astype(np.float32),
+        np.float32(kept),
     )
     return labels, column.reshape(-1)
+
+
+def _readouts(
+    delay: NDArray[np.float64], duration: NDArray[np.float64], pulses: LookLocker
+) -> tuple[NDArray[Any], ...]:
+    """(delay, duration) of every readout of every label, which one a pair is, pairs of each, s since the one before."""
+    first = np.asarray(pulses.first_delay, np.float64)
+    number = np.rint((delay - first) / pulses.interval).astype(np.int64)
+    kinds: list[tuple[float, float]] = []
+    pairs: list[int] = []
+    since: list[float] = []
+    of_pair = np.zeros(len(delay), np.int64)
+    for begin, tau in np.unique(np.stack([first, duration], 1), axis=0):
+        its = (first == begin) & (duration == tau)
+        before = None
+        for k in range(number[its].max() + 1):
+            shown = its & (number == k)
+            when = float(delay[shown].mean()) if shown.any() else begin + k * pulses.interval
+            of_pair[shown] = len(kinds)
+            kinds.append((when, tau))
+            pairs.append(int(np.count_nonzero(shown)))
+            since.append(float(NONE_BEFORE) if before is None else when - before)
+            before = when
+    return np.array(kinds), of_pair, np.array(pairs), np.array(since)
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
+from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -24,7 +24,7 @@ MISFIT, WORK = 9 * FINE, 11 * FINE
 Rows lie at fixed places of one array, and loops run over FINE nodes: the compiler then knows that no row touches
 another and that no node is left over, and a loop becomes a few wide instructions.
 """
-TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, FOUR = (4 * column for column in range(8))
+TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, SINCE, FOUR = (4 * column for column in range(9))
 """Where the numbers of four delays lie in a row of the table of delays, and the length of such a row."""
 NEGLIGIBLE = np.float32(14.0)
 """Nodes whose log posterior is this far below the best (8e-7) carry no mass."""
@@ -34,6 +34,8 @@ RESOLVED = np.float32(3.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
+NONE_BEFORE = np.float32(1e3)
+"""s; so long ago was the readout before the first: nothing of it is left."""
 CERTAINTY = np.float32(1e8)
 """1/s^2; an arrival known to 0.1 ms."""
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
@@ -61,7 +63,9 @@ class Prior(NamedTuple):
 class Labels(NamedTuple):
     """The distinct delays, float32: time since labelling, bolus duration (s), pairs of each; rates (1/s).
 
-    Kernels take delays four by four: the last is repeated, without pairs, until four divides their number.
+    Kernels take delays four by four: the last is repeated, without pairs, until four divides their number. since : s,
+    to the Look-Locker readout before of the same label, which stands in the row before (NONE_BEFORE at the first);
+    kept : what its pulse leaves, 1 without such readouts.
     """
 
     time: NDArray[np.float32]
@@ -72,6 +76,8 @@ class Labels(NamedTuple):
     gain: np.float32
     pulsed: bool
     tissue_relaxation: bool
+    since: NDArray[np.float32]
+    kept: np.float32
 
 
 @part
@@ -94,7 +100,7 @@ def tabulate(labels: Any, table: Any) -> None:
     for i in range(labels.time.size):
         g, k = i // 4, i % 4
         table[g, TIME + k], table[g, DURATION + k] = labels.time[i], labels.duration[i]
-        table[g, PAIRS + k] = labels.pairs[i]
+        table[g, PAIRS + k], table[g, SINCE + k] = labels.pairs[i], labels.since[i]
 
 
 @part
@@ -146,7 +152,7 @@ def voxel_posterior(
                 relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
             growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
             respond(
-                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, prior, low, step, nodes,
+                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, prior, low, step, nodes,
                 table, response[grid], work[grid],
             )  # fmt: skip
         best = score_nodes(freedom, floor, prior, nodes, table, response[grid], work[grid])
@@ -165,7 +171,7 @@ def of_four(table: Any, g: Any, k: Any) -> Any:
 
 @finite_part
 def respond(
-    slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, prior: Any,
+    slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, kept: Any, prior: Any,
     low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any,
 ) -> None:  # fmt: skip
     """What does not depend on the data: responses, the flow's inverse precision, the log prior it leaves."""
@@ -191,12 +197,36 @@ def respond(
                 response[g, b, j], response[g, b, FINE + j] = g0, g1
                 response[g, b, 2 * FINE + j], response[g, b, 3 * FINE + j] = g2, g3
                 work[b, INVERSE + j] += n0 * g0 * g0 + n1 * g1 * g1 + (n2 * g2 * g2 + n3 * g3 * g3)
+    if kept < ONE:
+        deplete(relaxation, kept, nodes, table, response, work)
     for b in range(nodes // FINE):
         for j in range(FINE):
             inverse = ONE / (prior.flow_weight + work[b, INVERSE + j])
             away = low + step * PLACE[b, j] - prior.arrival
             work[b, INVERSE + j], work[b, PRODUCT + j] = inverse, ZERO
             work[b, BELIEF + j] = HALF * (log(inverse) - prior.arrival_precision * away * away)
+
+
+@finite_part
+def deplete(relaxation: Any, kept: Any, nodes: int, table: Any, response: Any, work: Any) -> None:
+    """Take from the responses what the pulses of the readouts before took, and sum their squares anew.
+
+    Readouts of one label lie in their order; EARLY and CARRIED, needed no more, hold what the one before would have
+    found without pulses, and what it found.
+    """
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            work[b, EARLY + j], work[b, CARRIED + j], work[b, INVERSE + j] = ZERO, ZERO, ZERO
+    for g in range(table.shape[0]):
+        for k in range(4):
+            fade, pairs = exp(-table[g, SINCE + k] * relaxation), table[g, PAIRS + k]
+            for b in range(nodes // FINE):
+                row = response[g, b, k * FINE : (k + 1) * FINE]
+                for j in range(FINE):
+                    full = row[j]
+                    left = depleted(full, work[b, EARLY + j], work[b, CARRIED + j], fade, kept)
+                    work[b, EARLY + j], work[b, CARRIED + j], row[j] = full, left, left
+                    work[b, INVERSE + j] += pairs * left * left
 
 
 @finite_part

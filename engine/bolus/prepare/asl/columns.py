@@ -23,12 +23,14 @@ TIMES_DIFFER = 0.01
 class Columns(NamedTuple):
     """Differences as weighted sums of volumes.
 
-    weights : (t, volumes) float64. delay, duration : (t,) float64, s, of the label that each one shows.
+    weights : (t, volumes) float64. delay, duration : (t,) float64, s, of the label that each one shows; first :
+    (t,) float64, s, the delay of that label's first readout, where it has several (Look-Locker).
     """
 
     weights: NDArray[np.float64]
     delay: NDArray[np.float64]
     duration: NDArray[np.float64]
+    first: NDArray[np.float64]
 
     def bright(self) -> list[int]:
         """The volumes that count positively anywhere: what an image of the brain can be averaged from."""
@@ -55,14 +57,11 @@ def columns_of(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[
         raise refuse(series, Code.META, seen, "control and label, or deltam", "Check *_aslcontext.tsv.")
     found.sort(key=lambda column: column[0])
     weights = np.zeros((len(found), len(acquisition.context)))
-    for row, (_, volumes, _, _) in zip(weights, found, strict=True):
+    for row, (_, volumes, *_) in zip(weights, found, strict=True):
         for volume, weight in volumes.items():
             row[volume] = weight
-    return Columns(
-        weights,
-        np.array([delay for _, _, delay, _ in found]),
-        np.array([duration for _, _, _, duration in found]),
-    )
+    timing = np.array([times for _, _, *times in found])
+    return Columns(weights, *timing.T)
 
 
 def differences(image: Volume, columns: Columns, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -74,7 +73,7 @@ def differences(image: Volume, columns: Columns, rows: NDArray[np.int64]) -> NDA
     return found
 
 
-Column = tuple[int, dict[int, float], float, float]
+Column = tuple[int, dict[int, float], float, float, float]
 
 
 def _timed(acquisition: ASL, *kinds: str) -> Iterator[tuple[tuple[float, float], list[int]]]:
@@ -86,6 +85,16 @@ def _timed(acquisition: ASL, *kinds: str) -> Iterator[tuple[tuple[float, float],
     chosen = [volume for volume, kind in enumerate(acquisition.context) if kind in kinds]
     for when, volumes in groupby(sorted(chosen, key=timing), key=timing):
         yield when, list(volumes)
+
+
+def _first(acquisition: ASL, duration: float) -> float:
+    """The least delay of the labels of one duration, s."""
+    times = zip(
+        acquisition.context, acquisition.post_labeling_delay, acquisition.labeling_duration, strict=True
+    )
+    return min(
+        delay for kind, delay, its in times if kind in ("control", "label", "deltam") and its == duration
+    )
 
 
 def _pairs(series: Series, acquisition: ASL) -> Iterator[Column]:
@@ -100,13 +109,13 @@ def _pairs(series: Series, acquisition: ASL) -> Iterator[Column]:
             )
             raise _of_table(series, seen, "as many labels as controls at each delay", mend)
         for control, label in zip(controls, labels, strict=True):
-            yield control, {control: 1.0, label: -1.0}, delay, duration
+            yield control, {control: 1.0, label: -1.0}, delay, duration, _first(acquisition, duration)
 
 
 def _differences(acquisition: ASL) -> Iterator[Column]:
     for (delay, duration), volumes in _timed(acquisition, "deltam"):
         for volume in volumes:
-            yield volume, {volume: 1.0}, delay, duration
+            yield volume, {volume: 1.0}, delay, duration, _first(acquisition, duration)
 
 
 def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]) -> Iterator[Column]:
@@ -131,11 +140,14 @@ def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]
                 f"LabelingDuration is {stated:g} s, and the parts of the label last {durations.sum():g} s together"
             )
         delays = part_delays(delay, durations)
+        first = part_delays(_first(acquisition, stated), durations)
+        timing = np.stack([delays, durations, first], axis=1).tolist()
         for begin in range(0, len(volumes), size):
             cycle = volumes[begin : begin + size]
             for part in range(1, size):
                 weights = dict(zip(cycle, (2 / size * signs[:, part]).tolist(), strict=True))
-                yield cycle[0], weights, float(delays[part - 1]), float(durations[part - 1])
+                its_delay, its_duration, its_first = timing[part - 1]
+                yield cycle[0], weights, its_delay, its_duration, its_first
 
 
 def _check_plain(series: Series, acquisition: ASL) -> None:

@@ -23,7 +23,6 @@ T2_OF_BLOOD = 0.15
 ALSOP = "Alsop et al., Magn Reson Med 73:102 (2015)"
 QIN = "Qin et al., Magn Reson Med 88:1528 (2022)"
 WRIGHT = "grey matter; Wright et al., MAGMA 21:121 (2008) at 1.5 and 7 T"
-GUNTHER = "Gunther et al., Magn Reson Med 46:974 (2001)"
 
 
 class Told(NamedTuple):
@@ -67,23 +66,6 @@ def t1_of_tissue(
             f"T1map: {int((~sensible).sum())} brain voxels outside 0.1-10 s took T1 = {nominal} s"
         )
     return np.where(sensible, read, t1), {"Source": given.path.name}
-
-
-def during_readouts(
-    t1: NDArray[np.float32], acquisition: ASL, warnings: list[str]
-) -> tuple[NDArray[np.float32], Mapping[str, Any]]:
-    """T1 (n,) s as Look-Locker readouts shorten it: 1/T1 - ln(cos a)/dTI (Gunther 2001), for the whole curve."""
-    interval, angle = acquisition.look_locker_interval, acquisition.flip_angle
-    if interval is None or angle is None:
-        return t1, {}
-    if acquisition.labeling != "PASL":
-        warnings.append(
-            "Look-Locker readouts begin only after the label: their loss, reckoned from its start, "
-            "makes CBF about a tenth too high"
-        )
-    loss = -math.log(math.cos(math.radians(angle))) / interval
-    told = {"LookLocker": {"FlipAngle": angle, "Interval": interval, "Source": GUNTHER}}
-    return np.asarray(1 / (1 / t1 + np.float32(loss)), np.float32), told
 
 
 def efficiency_of(acquisition: ASL, recipe: Recipe, warnings: list[str]) -> Told:

@@ -13,13 +13,12 @@ from bolus.prepare.asl.calibration import Measured, calibrate, mean_of, measured
 from bolus.prepare.asl.columns import Columns, columns_of, differences
 from bolus.prepare.asl.constants import (
     ALSOP,
-    during_readouts,
     efficiency_of,
     slice_delay,
     t1_of_blood,
     t1_of_tissue,
 )
-from bolus.prepare.asl.formulas import excitation, labeling_of
+from bolus.prepare.asl.formulas import excitation, labeling_of, readouts_of
 from bolus.prepare.asl.noise import noise_variance
 from bolus.prepare.asl.outliers import without_outliers
 from bolus.prepare.asl.partial_volume import pure_tissues
@@ -71,10 +70,11 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     noise = noise_variance(difference.T[np.isfinite(difference).all(0)], columns.delay, columns.duration)
     t1_blood = t1_of_blood(series, acquisition, recipe)
     efficiency = efficiency_of(acquisition, recipe, warnings)
-    effective, told_readouts = during_readouts(t1, acquisition, warnings)
+    readouts, told_readouts = readouts_of(acquisition, columns)
     protocol = AslProtocol(
-        labeling, columns.delay, columns.duration, efficiency.value, t1_blood.value, effective,
+        labeling, columns.delay, columns.duration, efficiency.value, t1_blood.value, t1,
         recipe["asl.partition_coefficient"], late, noise, recipe["asl.t1_relaxation"] == "tissue",
+        look_locker=readouts,
     )  # fmt: skip
     constants = {
         **_constants(acquisition, recipe, columns),

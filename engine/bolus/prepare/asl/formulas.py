@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,9 @@ from bolus.prepare.asl.columns import Columns
 from bolus.recipe import AUTO, NONE, Recipe
 from bolus.series import ASL, Series
 from bolus.voxels import refuse
-from bolus_kernels.asl.protocol import Labeling
+from bolus_kernels.asl.protocol import Labeling, LookLocker
+
+GUNTHER = "Gunther et al., Magn Reson Med 46:974 (2001), readout by readout"
 
 
 def labeling_of(series: Series, acquisition: ASL, recipe: Recipe, columns: Columns) -> Labeling:
@@ -27,10 +31,6 @@ def labeling_of(series: Series, acquisition: ASL, recipe: Recipe, columns: Colum
             series, Code.RECIPE, f"asl.quantification = single_delay, and delays {delays} s",
             "one delay and one label duration", "Set asl.quantification to auto or multi_delay.",
         )  # fmt: skip
-    if acquisition.look_locker_interval is not None and recipe["asl.t1_relaxation"] != "tissue":
-        seen = "asl.t1_relaxation = blood, and LookLocker true"
-        mend = "Set asl.t1_relaxation to tissue: what the readouts saturate is in the tissue."
-        raise refuse(series, Code.RECIPE, seen, "tissue", mend)
     if acquisition.labeling == "VSASL" and selective == NONE:
         mend = "Set asl.velocity_selective to saturation or inversion."
         raise refuse(
@@ -62,3 +62,17 @@ def excitation(acquisition: ASL, warnings: list[str]) -> float:
         math.sin(math.radians(angle)) for angle in (acquisition.flip_angle, acquisition.m0_flip_angle)
     )
     return ours / its
+
+
+def readouts_of(acquisition: ASL, columns: Columns) -> tuple[LookLocker | None, Mapping[str, Any]]:
+    """The pulses that Look-Locker readouts give to the label in tissue, and how a sidecar tells them."""
+    interval, angle = acquisition.look_locker_interval, acquisition.flip_angle
+    if interval is None or angle is None:
+        return None, {}
+    told = {
+        "FlipAngle": angle,
+        "Interval": interval,
+        "FirstReadout": float(columns.first.min()),
+        "Source": GUNTHER,
+    }
+    return LookLocker(columns.first, interval, math.radians(angle)), {"LookLocker": told}

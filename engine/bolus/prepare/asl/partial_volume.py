@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bolus.errors import Code
 from bolus.prepare.asl.calibration import Measured, recovered
-from bolus.prepare.asl.constants import SAME_FIELD, during_readouts
+from bolus.prepare.asl.constants import SAME_FIELD
 from bolus.recipe import NONE, Recipe
 from bolus.series import ASL, PureTissue, Series
 from bolus.voxels import refuse
@@ -50,7 +50,7 @@ def pure_tissues(
     return {
         name: PureTissue(
             _image(recipe, measured, m0, rows, tissues, t1, excited),
-            _during_readouts(t1, acquisition),
+            t1,
             PARTITION[name],
             LATER[name],
         )
@@ -73,8 +73,3 @@ def _image(
         return np.asarray(blood * shown, np.float32)
     flat = [each._replace(image=each.image.reshape(-1, order="F")[rows]) for each in measured]
     return np.asarray(recovered(flat, np.float32(t1)) * np.float32(excited), np.float32)
-
-
-def _during_readouts(t1: float, acquisition: ASL) -> float:
-    effective, _ = during_readouts(np.full(1, t1, np.float32), acquisition, [])
-    return float(effective[0])

@@ -40,9 +40,9 @@ def posterior(
         (3, intervals),
         (2, 9),
     )
-    scalars = np.array([*belief, read.rate_blood, read.partition, read.gain], np.float32)
+    scalars = np.array([*belief, read.rate_blood, read.partition, read.gain, read.kept], np.float32)
     flags = int(read.pulsed), int(read.tissue_relaxation)
-    shared = (column, read.time, read.duration, read.pairs, *flags, *tables, scalars)
+    shared = (column, read.time, read.duration, read.pairs, read.since, *flags, *tables, scalars)
     over_voxels(
         _posterior,
         (curves, *voxelwise),
@@ -54,9 +54,10 @@ def posterior(
 
 
 def _posterior(
-    curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, time: Any, duration: Any, pairs: Any, pulsed: int,
-    tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any,
-    b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any, found: Any, state: Any,
+    curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, time: Any, duration: Any, pairs: Any, since: Any,
+    pulsed: int, tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any, late: Any,
+    middle: Any, b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any,
+    found: Any, state: Any,
 ) -> None:  # fmt: skip
     voxel = cuda.grid(1)
     if voxel >= curves.shape[1]:
@@ -67,7 +68,9 @@ def _posterior(
     if state[voxel] == 0:
         tables = Responses(tissue, rate, arrival, blood, early, late, middle)
         belief = Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8])
-        read = Labels(time, duration, pairs, b[9], b[10], b[11], pulsed != 0, tissue_relaxation != 0)
+        read = Labels(
+            time, duration, pairs, b[9], b[10], b[11], pulsed != 0, tissue_relaxation != 0, since, b[12]
+        )
         room = Room(
             response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel]
         )

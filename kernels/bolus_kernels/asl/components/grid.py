@@ -34,7 +34,7 @@ from bolus_kernels.asl.components.artery import (
     of_four,
 )  # fmt: skip
 from bolus_kernels.asl.components.response import LEAST_RATE, MOST_FLOW, RATE_STEP, STEP
-from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
+from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
@@ -74,6 +74,8 @@ def respond(
             row = room.response[i // 4, NODES * (i % 4) : NODES * (i % 4 + 1)]
             for j in range(NODES):
                 row[j] = node[TRIED + j] * delivered(node[CROSS + j], reach, lead, full)
+        if read.kept < ONE:
+            deplete(relaxation, read, room)
     else:
         place = log(relaxation) * PER_RATE
         nearest = floor(place + HALF)
@@ -96,6 +98,21 @@ def respond(
         node[BELIEF + j] = -HALF * belief.arrival_precision * away * away
     node[BELIEF] -= LOG_TWO  # nodes at an end stand for half the space of the others
     node[BELIEF + NODES - 1] -= LOG_TWO
+
+
+@finite_part
+def deplete(relaxation: Any, read: Any, room: Any) -> None:
+    """Take from the responses what the pulses of the readouts before took; those of one label lie in their order."""
+    node = room.node
+    for j in range(NODES):
+        node[CROSS + j], node[TRIED + j] = ZERO, ZERO
+    for i in range(read.time.size):
+        fade = exp(-read.since[i] * relaxation)
+        row = room.response[i // 4, NODES * (i % 4) : NODES * (i % 4 + 1)]
+        for j in range(NODES):
+            whole = row[j]
+            left = depleted(whole, node[CROSS + j], node[TRIED + j], fade, read.kept)
+            node[CROSS + j], node[TRIED + j], row[j] = whole, left, left
 
 
 @finite_part

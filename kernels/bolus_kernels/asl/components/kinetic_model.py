@@ -75,9 +75,7 @@ def kinetic_model(
         parameters["dispersion"], parameters["sharpness"], parameters["time_to_peak"], parameters["width"], slow
     )  # fmt: skip
     belief = belief_of(protocol, read, parameters)
-    tables = responses(
-        protocol, read.time.astype(float), read.duration.astype(float), float(belief.arrival_most), shape
-    )
+    tables = responses(protocol, read, float(belief.arrival_most), shape)
     voxelwise = (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),

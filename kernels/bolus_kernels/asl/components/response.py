@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from scipy.special import gammainc, ndtr
 
+from bolus_kernels.asl.posterior import NONE_BEFORE, Labels
 from bolus_kernels.asl.protocol import AslProtocol
 
 Array = NDArray[np.float64]
@@ -58,14 +59,15 @@ class Responses(NamedTuple):
     middle: NDArray[np.float32]
 
 
-def responses(protocol: AslProtocol, time: Array, duration: Array, latest: float, shape: Shape) -> Responses:
-    """Tables for readouts at `time` after boluses of `duration`, (delays,) s, and arrivals up to `latest`, s.
+def responses(protocol: AslProtocol, read: Labels, latest: float, shape: Shape) -> Responses:
+    """Tables for the readouts of all labels, and arrivals up to `latest`, s.
 
     A bolus that arrives later, or is read out later, is the same bolus: the signal is a function of time since
     arrival, times the decay until then. (A Gaussian's travel times below zero, of arrivals within some widths of the
     labelling, are not cut off.) Source: Buxton 1998, eq. 1; dispersion: Chappell et al., Magn Reson Med 69:563 (2013);
     exchange: Parkes and Tofts, Magn Reson Med 48:27 (2002), without venous outflow of blood.
     """
+    time, duration = read.time.astype(np.float64), read.duration.astype(np.float64)
     rate_blood, pulsed = 1.0 / protocol.t1_blood, protocol.labeling == "PASL"
     gain = 2.0 * protocol.labeling_efficiency / protocol.partition_coefficient
     last_slice = min(LATEST_SLICE, float(np.max(protocol.slice_delay, initial=0.0)))
@@ -87,11 +89,30 @@ def responses(protocol: AslProtocol, time: Array, duration: Array, latest: float
     for tau in np.unique(duration):
         fed = arriving(since + FINE / 2, FINE, tau, rate_blood, pulsed, shape)
         for r, row in enumerate(rows):
-            left = remaining(age, float(np.exp(RATE_STEP * row)), rate_blood, shape)
-            made = FINE * np.concatenate([[0.0], fftconvolve(fed, left)[: since.size - 1]])
+            rate, made = float(np.exp(RATE_STEP * row)), {}
             for i in np.flatnonzero(duration == tau):
-                tissue[r, i] = decay * np.interp(time[i] - STEP * columns, since, made)
+                total = np.zeros(columns.size)
+                for before, share in _pulses(read, int(i)):
+                    gap = round(float(time[i] - time[before]), 6)
+                    if gap not in made:
+                        left = remaining(age + gap, rate, rate_blood, shape)
+                        made[gap] = FINE * np.concatenate([[0.0], fftconvolve(fed, left)[: since.size - 1]])
+                    total += share * np.interp(time[before] - STEP * columns, since, made[gap])
+                tissue[r, i] = decay * total
     return Responses(tissue, int(rows[0]), int(columns[0]), *(x.astype(np.float32) for x in told))
+
+
+def _pulses(read: Labels, row: int) -> list[tuple[int, float]]:
+    """The readout itself and those before it of the same label, and the share of what came until each that counts.
+
+    Label that met n pulses is left to cos^n a = 1 - (1 - cos a)(1 + cos a + ...), a term for each pulse.
+    """
+    found, share = [(row, 1.0)], float(read.kept) - 1.0
+    while share and read.since[row] < NONE_BEFORE:
+        row -= 1
+        found.append((row, share))
+        share *= float(read.kept)
+    return found
 
 
 def rates(protocol: AslProtocol) -> tuple[float, float]:

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.kinetics import pasl, pcasl
+from bolus_kernels.asl.kinetics import ZERO, depleted, pasl, pcasl
 from bolus_kernels.asl.posterior import Labels
 from bolus_kernels.asl.spatial.fit import Beliefs, fit
 from bolus_kernels.asl.spatial.lattice import Lattice, spread, window
 from bolus_kernels.asl.spatial.smoothing import FOUR, ROWS, VALID, average
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
+from bolus_kernels.scalar import exp
 
 ARRIVALS, FLOW = 64, np.float32(0.01)
 """Curves of the bank at one relaxation rate, and the flow (1/s) inside their 1/T1'."""
@@ -85,12 +86,16 @@ def _bank(arrivals: Any, rates: Any, late: Any, labels: Any, bank: Any) -> None:
         if labels.tissue_relaxation:
             rate = rates[r] + FLOW / labels.partition
         for a in range(arrivals.size):
+            full, left = ZERO, ZERO
             for i in range(labels.time.size):
                 time, duration = labels.time[i] + late, labels.duration[i]
+                before = full
                 if labels.pulsed:
-                    bank[r, a, i] = pasl(time, arrivals[a], duration, labels.rate_blood, rate)
+                    full = pasl(time, arrivals[a], duration, labels.rate_blood, rate)
                 else:
-                    bank[r, a, i] = pcasl(time, arrivals[a], duration, labels.rate_blood, rate)
+                    full = pcasl(time, arrivals[a], duration, labels.rate_blood, rate)
+                left = depleted(full, before, left, exp(-labels.since[i] * rate), labels.kept)
+                bank[r, a, i] = left
 
 
 def neighbourhood(scan: Scan, data: Pairs, field: NDArray[np.float32], radius: float) -> Neighbourhood:

@@ -158,18 +158,15 @@ def _noise(protocol: AslProtocol) -> float:
 
 def _pairs(values: NDArray[np.float32], protocol: AslProtocol, columns: NDArray[np.bool_]) -> Pairs:
     """Means and noise of some of the pairs; the noise is the protocol's where no delay is repeated."""
-    some = protocol._replace(
-        post_labeling_delay=protocol.post_labeling_delay[columns],
-        labeling_duration=protocol.labeling_duration[columns],
-    )
-    labels, kind = labels_of(some)
+    labels, kind = labels_of(protocol.pairs(columns))
     means = np.zeros((len(values), labels.time.size), np.float32)
     within, taken = np.zeros(len(values), np.float32), values[:, columns]
-    for i in range(kind.max() + 1):
+    shown = np.unique(kind)
+    for i in shown:
         group = taken[:, kind == i]
         means[:, i] = group.mean(1)
         within += np.sum((group - means[:, i : i + 1]) ** 2, axis=1)
-    freedom = kind.size - kind.max() - 1
+    freedom = kind.size - shown.size
     noise = within / np.float32(freedom) if freedom else np.full(len(values), _noise(protocol), np.float32)
     return Pairs(means, np.maximum(noise, np.float32(LEAST_NOISE)), labels)
 
@@ -184,10 +181,11 @@ def _apart(
     """
     _, kind = labels_of(protocol)
     counts = np.bincount(kind)
-    if counts.min() > 1:
+    shown = np.flatnonzero(counts)
+    if counts[shown].min() > 1:
         last = np.zeros(kind.size, np.bool_)
-        for i, count in enumerate(counts):
-            last[np.flatnonzero(kind == i)[-max(1, int(share * count)) :]] = True
+        for i in shown:
+            last[np.flatnonzero(kind == i)[-max(1, int(share * counts[i])) :]] = True
         return _pairs(values, protocol, ~last), _pairs(values, protocol, last)
     spread = np.sqrt(_noise(protocol) / np.maximum(whole.labels.pairs, 1))
     added = (np.random.default_rng(0).standard_normal(whole.means.shape) * spread).astype(np.float32)
