@@ -28,7 +28,7 @@ def gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
         row, to = (
             curves[t, begin : begin + width],
             tile[t],
-        )  # an index that is a sum may be negative, and is slow
+        )  # slices: an index that is a sum does not vectorise
         for v in range(width):
             to[v] = row[v]
             total[v] += row[v]  # carries a NaN or an infinity to the end
