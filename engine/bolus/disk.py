@@ -88,10 +88,11 @@ def read_image(path: Path, head: int, announced: Callable[[bytes], int]) -> tupl
     total = announced(start)
     _judge(path, length, total, packed)
     raw = _read(path)
+    sha = digest(raw)  # now, while what was read is still in the processor's cache
     content = _inflate(path, raw, total) if packed else np.frombuffer(raw, np.uint8)
     if content.size != total:
         raise _wrong_length(path, content.size, total)
-    return content, digest(raw)
+    return content, sha
 
 
 def digest(raw: bytes) -> str:

@@ -15,6 +15,7 @@ from bolus.read import read
 from bolus.recipe import NONE, Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
+from bolus_kernels.asl.pairs import combined, scatter
 from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
@@ -63,6 +64,9 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
         level_of(curves, (0, 2), 4)
         mean_curve(curves, np.zeros(1, np.int64))
         moved(np.eye(2), np.arange(2), 2, 1)
+    if "asl" in wanted:
+        series = np.ones((2, 1), np.int16)
+        scatter(combined(series, np.zeros(1, np.int64), np.array([[1.0, -1.0]])).T, np.zeros(1, np.int64))
     if "asl" in wanted and recipe["asl.partial_volume"] != NONE:
         for tissues in (2, 3):
             shares = np.full((1, tissues), 1 / tissues, np.float32)

@@ -1,4 +1,4 @@
-"""Weighted sums over time: one pass over the curves for every quantity that is linear in them."""
+"""Weighted sums over time, for every quantity that is linear in the curves, and their sum of squares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from bolus_kernels.jit import kernel
 from bolus_kernels.tiles import TILE, time_major
 
 HERE = cpu()
+STRIP = 1024
+"""Voxels side by side: a page of each volume, which the processor fetches ahead, and sums that stay in the cache."""
 _d = np.float64
 
 
@@ -22,23 +24,26 @@ def weighted_sums(
 
     curves : (n, t) float32. weights : (m, t), any unit. Gives (m, n) float64; NaN where a curve holds NaN.
     """
-    return sums_and_energy(curves, weights, device)[0]
+    if device.kind == "cuda":
+        from bolus_kernels.cuda import linear as on_cuda
+
+        return on_cuda.weighted_sums(curves, weights, device)
+    sums = np.zeros((weights.shape[0], curves.shape[0]))
+    _weighted_sums(time_major(curves), np.ascontiguousarray(weights, np.float64), sums)
+    return sums
 
 
 def sums_and_energy(
     curves: NDArray[Any], weights: NDArray[np.float64], device: Device
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sums of `weighted_sums`, (m, n), and sum over t of curves[n, t] squared, (n,) float64, in one pass."""
+    """The sums of `weighted_sums`, (m, n), and sum over t of curves[n, t] squared, (n,) float64."""
     if device.kind == "cuda":
         from bolus_kernels.cuda import linear as on_cuda
 
-        return on_cuda.weighted_sums(curves, weights, device), on_cuda.energy(curves, device)
-    count, n = weights.shape[0], curves.shape[0]
-    even = np.zeros((count + count % 2, curves.shape[1]))
-    even[:count] = weights
-    sums, energy = np.zeros((len(even), n)), np.zeros(n)
-    _weighted_sums(time_major(curves), even, sums, energy)
-    return sums[:count], energy
+        return weighted_sums(curves, weights, device), on_cuda.energy(curves, device)
+    energy = np.zeros(curves.shape[0])
+    _energy(time_major(curves), energy)
+    return weighted_sums(curves, weights, device), energy
 
 
 def chosen_sums(
@@ -58,36 +63,42 @@ def chosen_sums(
 
 
 @kernel
-def _weighted_sums(curves: Any, weights: Any, sums: Any, energy: Any) -> None:
-    """Two weights at a time share what is read; weights : (even, t), sums : (even, n), energy : (n,), all zero."""
+def _weighted_sums(curves: Any, weights: Any, sums: Any) -> None:
+    """weights : (m, t), sums : (m, n), zero."""
     times, n = curves.shape
-    for begin in range(0, n, TILE):
-        width = min(TILE, n - begin)
-        squares = energy[begin : begin + width]
+    for begin in range(0, n, STRIP):
+        end = min(begin + STRIP, n)
+        for i in range(weights.shape[0]):
+            made, a = sums[i, begin:end], weights[i]
+            for t in range(0, times - 3, 4):
+                a0, a1, a2, a3 = a[t], a[t + 1], a[t + 2], a[t + 3]
+                c0, c1 = curves[t, begin:end], curves[t + 1, begin:end]
+                c2, c3 = curves[t + 2, begin:end], curves[t + 3, begin:end]
+                for v in range(end - begin):
+                    made[v] += a0 * _d(c0[v]) + a1 * _d(c1[v]) + a2 * _d(c2[v]) + a3 * _d(c3[v])
+            for t in range(times - times % 4, times):
+                last = curves[t, begin:end]
+                for v in range(end - begin):
+                    made[v] += a[t] * _d(last[v])
+
+
+@kernel
+def _energy(curves: Any, energy: Any) -> None:
+    """energy : (n,), zero."""
+    times, n = curves.shape
+    for begin in range(0, n, STRIP):
+        end = min(begin + STRIP, n)
+        made = energy[begin:end]
         for t in range(0, times - 3, 4):
-            c0, c1 = curves[t, begin : begin + width], curves[t + 1, begin : begin + width]
-            c2, c3 = curves[t + 2, begin : begin + width], curves[t + 3, begin : begin + width]
-            for v in range(width):
+            c0, c1 = curves[t, begin:end], curves[t + 1, begin:end]
+            c2, c3 = curves[t + 2, begin:end], curves[t + 3, begin:end]
+            for v in range(end - begin):
                 x0, x1, x2, x3 = _d(c0[v]), _d(c1[v]), _d(c2[v]), _d(c3[v])
-                squares[v] += x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3
-            for i in range(0, weights.shape[0], 2):
-                a0, a1, a2, a3 = weights[i, t], weights[i, t + 1], weights[i, t + 2], weights[i, t + 3]
-                b0, b1, b2, b3 = (
-                    weights[i + 1, t], weights[i + 1, t + 1], weights[i + 1, t + 2], weights[i + 1, t + 3],
-                )  # fmt: skip
-                first, second = sums[i, begin : begin + width], sums[i + 1, begin : begin + width]
-                for v in range(width):
-                    x0, x1, x2, x3 = _d(c0[v]), _d(c1[v]), _d(c2[v]), _d(c3[v])
-                    first[v] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                    second[v] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                made[v] += x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3
         for t in range(times - times % 4, times):
-            last = curves[t, begin : begin + width]
-            for v in range(width):
-                squares[v] += _d(last[v]) * _d(last[v])
-            for i in range(weights.shape[0]):
-                made = sums[i, begin : begin + width]
-                for v in range(width):
-                    made[v] += weights[i, t] * last[v]
+            last = curves[t, begin:end]
+            for v in range(end - begin):
+                made[v] += _d(last[v]) * _d(last[v])
 
 
 @kernel

@@ -25,10 +25,8 @@ def gather(curves: Any, begin: int, width: int, tile: Any, finite: Any) -> None:
     total = np.zeros(TILE, np.float32)
     tile[:] = 0
     for t in range(curves.shape[0]):
-        row, to = (
-            curves[t, begin : begin + width],
-            tile[t],
-        )  # an index that is a sum may be negative, and is slow
+        # Slices, because an index that is a sum does not vectorise: Numba asks whether it is negative.
+        row, to = curves[t, begin : begin + width], tile[t]
         for v in range(width):
             to[v] = row[v]
             total[v] += row[v]  # carries a NaN or an infinity to the end

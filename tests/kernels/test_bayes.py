@@ -105,6 +105,18 @@ def test_intervals_hold_the_truth_of_voxels_drawn_from_the_prior(cnr: int) -> No
         assert 0.926 <= benchmark.coverage(found, truth, name, slice(None)) <= 0.974, name
 
 
+@pytest.mark.parametrize("cnr", [1, 2, 300])
+@pytest.mark.parametrize("told", [{}, {"delay_spread": 20.0, "mtt_spread": 3.0, "floor": 0.005}])
+def test_every_voxel_has_an_answer_however_flat_or_sharp_its_posterior(
+    cnr: int, told: dict[str, float]
+) -> None:
+    """Windows of the fine grid are chosen by the coarse one's scores: some are found, and there is room for them."""
+    curves = np.concatenate([benchmark.family_of(family, cnr, 60, 6)[0] for family in benchmark.FAMILIES])
+    found = maps_of(np.asfortranarray(curves), benchmark.protocol_of(curves, 4.5), **told)
+    assert np.all(found.pop("state") == State.GOOD)
+    assert all(np.isfinite(values).all() for values in found.values())
+
+
 def test_errors_are_smaller_than_those_of_osvd() -> None:
     """Geometric means over residues of which three are not among the shapes of the bank."""
     ratios = []

@@ -60,13 +60,12 @@ def foremost(curves: Array, by: Literal["height", "area"], allowed: Array | None
     searched = len(curves) if allowed is None else int(np.count_nonzero(allowed))
     count = max(FEWEST_LOOKED_AT, int(SHARE[by] * searched))
     first = _first(usable, getattr(known, by)[usable], SPARE * count)
-    clear: list[NDArray[np.int64]] = []
-    for begin in range(0, first.size, count):  # mostly the first of these parts is nearly enough
-        part = first[begin : begin + count]
-        clear.append(part[_clear(curves, part, known.height[part])])
-        if sum(found.size for found in clear) >= count:
-            break
-    first = np.concatenate([first[:0], *clear])[:count]
+    clear, begin = first[:0], 0
+    while begin < first.size and clear.size < count:
+        part = first[begin : begin + max(FEWEST_LOOKED_AT, 2 * (count - clear.size) if begin else count)]
+        clear = np.concatenate([clear, part[_clear(curves, part, known.height[part])]])
+        begin += part.size  # the first part is mostly nearly enough
+    first = clear[:count]
     # A curve of hardly any area has any first moment, also the lowest one.
     area = known.area[first]
     return np.asarray(first[area >= LEAST_AREA * np.median(area)] if first.size else first)

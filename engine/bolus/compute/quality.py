@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bolus.series import Array, Curves, Map
 from bolus.voxels import volume_of
+from bolus_kernels.asl.pairs import scatter
 from bolus_kernels.asl.protocol import AslProtocol
 
 GREY = 0.8
@@ -80,23 +81,15 @@ def temporal_snr(values: Array, delay: Array, duration: Array, where: NDArray[np
     values : (n, t), one column a pair. delay, duration : (t,) s; of several delays the SD is the one within them,
     pooled. where : (n,) bool. Voxels without scatter or with a gap do not count.
     """
-    kinds, kind, counts = np.unique(
-        np.stack([delay, duration], axis=1), axis=0, return_inverse=True, return_counts=True
-    )
+    kinds, kind = np.unique(np.stack([delay, duration], axis=1), axis=0, return_inverse=True)
     freedom = len(delay) - len(kinds)
     if freedom == 0:
         return float("nan")
-    sums, squares = np.zeros((len(kinds), int(where.sum()))), np.zeros(int(where.sum()))
-    for column, its in zip(values.T, kind.reshape(-1), strict=True):
-        pair = column[where].astype(np.float64)
-        sums[its] += pair
-        squares += pair * pair
-    means = sums / counts[:, None]
-    within = squares - (means * sums).sum(axis=0)
-    scatters = within > ROUNDING * squares  # never where there is NaN
+    found = scatter(values, kind.reshape(-1))
+    scatters = where & (found.within > ROUNDING * found.power)  # never where there is NaN
     if not scatters.any():
         return float("nan")
-    return float((means.mean(axis=0)[scatters] / np.sqrt(within[scatters] / freedom)).mean())
+    return float((found.mean[scatters] / np.sqrt(found.within[scatters] / freedom)).mean())
 
 
 def smoothed(cbf: Array, curves: Curves) -> Array:

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 AIF_MASK, SEARCH_MASK, VOF_MASK = "label-AIF_mask", "label-AIFsearch_mask", "label-VOF_mask"
 LESION = "label-lesion_mask"
-CLEAR_OF_NOISE, BRIGHT, ENOUGH = 3.0, 0.3, 16384
+CLEAR_OF_NOISE, BRIGHT, ENOUGH = 3.0, 0.3, 8192
 NOWHERE = np.empty(0, np.int64)
 NO_VEIN = "no vein was found: the arterial input is not scaled for partial volume"
 

@@ -14,7 +14,7 @@ from bolus.voxels import refuse
 from bolus_kernels.dsc.traits import mean_curve
 
 FEWEST_BASELINE, FEWEST_AFTER = 3, 5
-ENOUGH = 16384
+ENOUGH = 8192
 """Voxels in a mean curve: it has hardly any noise left with so many, and more take longer."""
 LEAST_DROP = 0.01
 MARGIN = 8

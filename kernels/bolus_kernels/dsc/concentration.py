@@ -156,11 +156,10 @@ def _collect(series: Any, rows: Any, tile: Any) -> None:
         end = start + 1
         while end < width and rows[end] == rows[end - 1] + 1:
             end += 1
-        source = series[:, rows[start] : rows[end - 1] + 1]
-        target = tile[:, start:end]
         for t in range(times):
+            source, target = series[t, rows[start] : rows[start] + end - start], tile[t, start:end]
             for v in range(end - start):
-                target[t, v] = np.float32(source[t, v])
+                target[v] = np.float32(source[v])
         start = end
     for t in range(times, tile.shape[0]):  # the last volume again, so that volumes can be taken by fours
         tile[t] = tile[times - 1]

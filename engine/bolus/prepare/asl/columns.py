@@ -14,6 +14,7 @@ from bolus.prepare.asl.encoding import part_delays, part_durations, signs_of
 from bolus.recipe import NONE, Recipe
 from bolus.series import ASL, Series, Volume
 from bolus.voxels import by_time, refuse
+from bolus_kernels.asl.pairs import combined
 
 TIMES_DIFFER = 0.01
 """Share by which a stated label duration may be off the sum of its parts: protocols round."""
@@ -64,13 +65,8 @@ def columns_of(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[
 
 
 def differences(image: Volume, columns: Columns, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Every column of every voxel (t, n) float32, in the signal's unit: each volume is read once."""
-    raw = by_time(image)
-    found = np.zeros((len(columns.weights), rows.size), np.float32)
-    for volume in np.flatnonzero(columns.weights.any(0)):
-        signal = raw[volume][rows].astype(np.float32)
-        for column in np.flatnonzero(columns.weights[:, volume]):
-            found[column] += np.float32(image.slope * columns.weights[column, volume]) * signal
+    """Every column of every voxel (t, n) float32, in the signal's unit."""
+    found = combined(by_time(image), rows, image.slope * columns.weights)
     for row, balance in zip(found, columns.weights.sum(1), strict=True):
         if abs(balance) > 1e-9:  # where as many count negatively the intercept cancels
             row += np.float32(image.inter * balance)

@@ -138,8 +138,8 @@ def _by_oscillation(
 ) -> None:  # fmt: skip
     """Add conjugate pairs one at a time and keep the last number of them that obeyed the limit.
 
-    work : (2k, n), the coefficients. residue : (L, n), the sum so far. The coefficients are summed in double precision,
-    as on the CPU: small singular values magnify their rounding.
+    work : (2k, n), the coefficients. residue : (L, n), the sum so far. The coefficients are summed in double precision:
+    small singular values magnify their rounding, if no more than that of the curve itself.
     """
     voxel = cuda.grid(1)
     if voxel >= curves.shape[1]:

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from bolus_kernels.dsc.deconvolution.circulant import Spectrum
 from bolus_kernels.dsc.deconvolution.fourier import by_fours
-from bolus_kernels.jit import finite_part, part
+from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.tiles import TILE
 
-SPAN = 64
+SPAN = 32
 """Samples side by side, in loops that are unrolled; the first and the last are repeated in the next span."""
-PAIR, Q, G, H = 2 * SPAN, SPAN, 2 * SPAN, 3 * SPAN
-"""How long the waves of a pair are in a span; where, beside the P of a span, its Q, G and H begin."""
+FAR, Q, G, H = SPAN, 2 * SPAN, 4 * SPAN, 6 * SPAN
+"""Where, beside the P of a span, those of its mirror image begin; where Q, G and H do, each with its own."""
+PAIR, MARGIN = 2 * SPAN, 16
+"""How long the waves of a pair are in a span; what is free around the sums of each parity."""
 TWO, THREE = 2 * TILE, 3 * TILE
 """Where, in a slice of several rows of a tile, the rows 2 and 3 begin."""
 ZERO, ONE, HALF, LEAST = np.float32(0), np.float32(1), np.float32(0.5), np.int32(0)
@@ -24,105 +26,150 @@ FLAT, STEEP, STEEPER = np.float32(0.19892), np.float32(0.84777), np.float32(0.56
 
 
 class Spans(NamedTuple):
-    """The waves of a scan's conjugate pairs over half a period, j = 0 ... N, in spans that overlap by two samples.
+    """The waves of a scan's conjugate pairs over a quarter of a period, j = 0 ... N/2, in spans that overlap by two.
 
     With P_j and Q_j the sums of cosines and of sines, f_j = P_j + Q_j and f_(L-j) = P_j - Q_j, L = 2N. The larger of
     the two is P_j + |Q_j|; and of their second differences, G_j + H_j and G_j - H_j, the absolute values add up to
-    2 max(|G_j|, |H_j|).
+    2 max(|G_j|, |H_j|). At the mirror image, N - j, a cosine of odd and a sine of even frequency change their sign.
 
-    waves : (s, 2 SPAN k) float32, cosine and sine of each pair, and zeros up to four pairs; from j = -1 on.
-    weight : (s, SPAN) float32, how often max(|G_j|, |H_j|) counts: 0 where j stands in another span too, at j = 0,
-    whose difference is left out, and at j = 1, which has but one; 1 at N, its own mirror image.
-    bend : (k,) float32, 2 - 2 cos t of a wave that turns by t a sample, which makes it its second difference.
+    waves : (s, 2 SPAN k) float32, cosine and sine of each pair, those of even frequency first, each parity with zeros
+    up to fours. place : (k,) int64, where among them each pair is. evens : (k + 1,) int64, how many of so many pairs
+    are of even frequency. weight : (s, 2 SPAN) float32, how often max(|G_j|, |H_j|) counts, then that of N - j: 0
+    where the sample stands elsewhere too, at j = 0, whose difference is left out, and where it counts but once, at
+    j = 1, whose mirror image is left out, and at N, its own. bend : (k,) float32, 2 - 2 cos t of a wave that turns by
+    t a sample, which makes it its second difference.
     """
 
     waves: NDArray[np.float32]
+    place: NDArray[np.int64]
+    evens: NDArray[np.int64]
     weight: NDArray[np.float32]
     bend: NDArray[np.float32]
 
 
 def spans(basis: Spectrum) -> Spans:
     """The waves of the conjugate pairs of a scan, in their order."""
-    pairs, count = basis.size.size, -(-(basis.times + 1) // (SPAN - 2))
-    sample = np.arange(count)[:, None] * (SPAN - 2) + np.arange(-1, SPAN - 1)
+    middle, odd = basis.times // 2, basis.frequency % 2
+    evens = np.append(0, np.cumsum(1 - odd))
+    place = np.where(odd, by_fours(int(evens[-1])) + np.cumsum(odd) - 1, evens[1:] - 1)
+    count = max(1, -(-middle // (SPAN - 2)))
+    sample = np.arange(count)[:, None] * (SPAN - 2) + np.arange(SPAN)
     angle = basis.angle[:, None] * sample[:, None]
-    waves = np.zeros((count, by_fours(pairs), 2, SPAN), np.float32)
-    waves[:, :pairs, 0], waves[:, :pairs, 1] = np.cos(angle), np.sin(angle)
-    weight = np.where((sample < 2) | (sample > basis.times), 0, np.where(sample == basis.times, 1, 2))
-    weight[:, [0, -1]] = 0
+    waves = np.zeros((count, by_fours(int(place.max()) + 1), 2, SPAN), np.float32)
+    waves[:, place, 0], waves[:, place, 1] = np.cos(angle), np.sin(angle)
+    near, far = (sample > 1) & (sample <= middle), (sample > 0) & (basis.times - sample > middle)
+    inside = (np.arange(SPAN) > 0) & (np.arange(SPAN) < SPAN - 1)
+    weight = np.float32(2) * np.concatenate([near & inside, far & inside], 1)
     bend = 2 - 2 * np.cos(basis.angle)
-    return Spans(waves.reshape(count, -1), weight.astype(np.float32), bend.astype(np.float32))
+    return Spans(waves.reshape(count, -1), place, evens, weight, bend.astype(np.float32))
 
 
 @part
 def most_pairs(
-    pairs: Any, until: int, waves: Any, weight: Any, bend: Any, limit: Any, sums: Any
-) -> tuple[Any, int]:
+    pairs: Any, until: int, waves: Any, place: Any, evens: Any, weight: Any, bend: Any, limit: Any,
+    parts: Any, sums: Any,
+) -> tuple[Any, int]:  # fmt: skip
     """Add the first `until` pairs, then take out the last again and again until the limit is obeyed.
 
-    Gives max f and how many pairs are left. pairs : cosine and sine in turn, zeros from the pair `until` on for
-    four pairs. sums : (s, 4 SPAN), P, Q, G and H of what is left.
+    Gives max f and how many pairs are left. pairs : cosine and sine in turn, each pair in its place, zeros up to
+    fours. parts : (2 MARGIN + 4 SPAN,), zeros, for work. sums : (s, 8 SPAN), P, Q, G and H of what is left.
     """
-    add(pairs, until, waves, sums)
-    most, rough = differences(weight, sums)
+    odd = fours(evens[-1])
+    most, rough = add(pairs, evens[until], odd, until - evens[until], waves, weight, parts, sums)
     left = until
     while left > 0 and not (most > ZERO and rough <= limit * most):
         left -= 1
-        most, rough = subtract(pairs[2 * left], pairs[2 * left + 1], left, waves, weight, bend, sums)
+        at = place[left]
+        flip = ONE if at < odd else -ONE
+        most, rough = subtract(pairs[2 * at], pairs[2 * at + 1], flip, bend[left], at, waves, weight, sums)
     return most, left
 
 
-@finite_part
-def add(pairs: Any, until: int, waves: Any, sums: Any) -> None:
-    """P and Q of the first `until` pairs."""
-    for i in range(sums.shape[0]):
-        own = sums[i]
-        own[:G] = ZERO
-        for pair in range(0, until, 4):
-            four, of = pairs[2 * pair : 2 * pair + 8], waves[i, pair * PAIR : (pair + 4) * PAIR]
-            a0, a1, a2, a3 = four[0], four[2], four[4], four[6]
-            b0, b1, b2, b3 = four[1], four[3], four[5], four[7]
-            for j in range(SPAN):
-                p = (a0 * of[j] + a1 * of[j + PAIR]) + (a2 * of[j + 2 * PAIR] + a3 * of[j + 3 * PAIR])
-                k = j + SPAN
-                q = (b0 * of[k] + b1 * of[k + PAIR]) + (b2 * of[k + 2 * PAIR] + b3 * of[k + 3 * PAIR])
-                own[j] += p
-                own[k] += q
+@inlined
+def fours(count: int) -> int:
+    """The next multiple of four."""
+    return count + -count % 4
 
 
 @finite_part
-def differences(weight: Any, sums: Any) -> tuple[Any, Any]:
-    """G and H from P and Q; max f, at least 0, and the sum of the absolute second differences."""
+def add(
+    pairs: Any, even: int, odd: int, odds: int, waves: Any, weight: Any, parts: Any, sums: Any
+) -> tuple[Any, Any]:
+    """P, Q, G and H of the first pairs of each parity; max f, at least 0, and the sum of the absolute differences.
+
+    odd : where the pairs of odd frequency begin. odds : how many of them.
+    """
     most, rough = LEAST, ZERO
     for i in range(sums.shape[0]):
-        own, times = sums[i], weight[i]
-        own[G:] = ZERO
-        for j in range(1, SPAN - 1):
-            p, q = own[j], own[j + Q]
-            g, h = (p - own[j - 1]) + (p - own[j + 1]), (q - own[j + Q - 1]) + (q - own[j + Q + 1])
-            own[j + G], own[j + H] = g, h
-            bits = np.float32(p + abs(q)).view(np.int32)
-            most = bits if bits > most else most
-            rough += times[j] * max(abs(g), abs(h))
-    return np.int32(most).view(np.float32), rough + abs(sums[0, 2 + G] + sums[0, 2 + H])
-
-
-@finite_part
-def subtract(a: Any, b: Any, pair: int, waves: Any, weight: Any, bend: Any, sums: Any) -> tuple[Any, Any]:
-    """The same numbers without this pair, whose coefficients are a and b."""
-    most, rough = LEAST, ZERO
-    bent_a, bent_b = bend[pair] * a, bend[pair] * b
-    for i in range(sums.shape[0]):
-        own, times, of = sums[i], weight[i], waves[i, pair * PAIR : (pair + 1) * PAIR]
+        own, times, four = sums[i], weight[i], parts[MARGIN : MARGIN + 4 * SPAN]
+        four[:] = ZERO
+        for pair in range(0, even, 4):
+            add_four(pairs[2 * pair : 2 * pair + 8], waves[i, pair * PAIR : (pair + 4) * PAIR], four)
+        for pair in range(odd, odd + odds, 4):
+            add_four(pairs[2 * pair : 2 * pair + 8], waves[i, pair * PAIR : (pair + 4) * PAIR], four[FAR:])
         for j in range(SPAN):
-            cosine, sine = of[j], of[j + SPAN]
-            p, q = own[j] - a * cosine, own[j + Q] - b * sine
-            g, h = own[j + G] - bent_a * cosine, own[j + H] - bent_b * sine
+            m, k = j + MARGIN, j + FAR
+            even_p, odd_p, even_q, odd_q = (
+                parts[m], parts[m + FAR], parts[m + Q], parts[m + Q + FAR],
+            )  # fmt: skip
+            even_g = (even_p - parts[m - 1]) + (even_p - parts[m + 1])
+            odd_g = (odd_p - parts[m + FAR - 1]) + (odd_p - parts[m + FAR + 1])
+            even_h = (even_q - parts[m + Q - 1]) + (even_q - parts[m + Q + 1])
+            odd_h = (odd_q - parts[m + Q + FAR - 1]) + (odd_q - parts[m + Q + FAR + 1])
+            p, q, g, h = even_p + odd_p, odd_q + even_q, even_g + odd_g, odd_h + even_h
+            r, s, u, w = even_p - odd_p, odd_q - even_q, even_g - odd_g, odd_h - even_h
             own[j], own[j + Q], own[j + G], own[j + H] = p, q, g, h
-            bits = np.float32(p + abs(q)).view(np.int32)  # ordered as the numbers where these are positive
+            own[k], own[k + Q], own[k + G], own[k + H] = r, s, u, w
+            bits, bits_far = np.float32(p + abs(q)).view(np.int32), np.float32(r + abs(s)).view(np.int32)
+            bits = bits if bits > bits_far else bits_far
             most = bits if bits > most else most
-            rough += times[j] * max(abs(g), abs(h))
-    return np.int32(most).view(np.float32), rough + abs(sums[0, 2 + G] + sums[0, 2 + H])
+            rough += times[j] * max(abs(g), abs(h)) + times[k] * max(abs(u), abs(w))
+    first = sums[0]
+    first[FAR + G], first[FAR + H] = (first[FAR] - first[FAR + 1]) + (first[FAR] - first[FAR + 1]), ZERO
+    return np.int32(most).view(np.float32), rough + once(first)
+
+
+@inlined
+def once(first: Any) -> Any:
+    """The absolute second differences that count once, at 1 and at N."""
+    return abs(first[1 + G] + first[1 + H]) + abs(first[FAR + G])
+
+
+@inlined
+def add_four(four: Any, of: Any, to: Any) -> None:
+    """Add the cosines and the sines of four pairs."""
+    a0, a1, a2, a3 = four[0], four[2], four[4], four[6]
+    b0, b1, b2, b3 = four[1], four[3], four[5], four[7]
+    for j in range(SPAN):
+        k = j + SPAN
+        to[j] += (a0 * of[j] + a1 * of[j + PAIR]) + (a2 * of[j + 2 * PAIR] + a3 * of[j + 3 * PAIR])
+        to[j + Q] += (b0 * of[k] + b1 * of[k + PAIR]) + (b2 * of[k + 2 * PAIR] + b3 * of[k + 3 * PAIR])
+
+
+@finite_part
+def subtract(
+    a: Any, b: Any, flip: Any, bend: Any, at: int, waves: Any, weight: Any, sums: Any
+) -> tuple[Any, Any]:
+    """The same numbers without the pair at this place, whose coefficients are a and b; flip : -1 if it is odd."""
+    most, rough = LEAST, ZERO
+    for i in range(sums.shape[0]):
+        own, times, of = sums[i], weight[i], waves[i, at * PAIR : (at + 1) * PAIR]
+        for j in range(SPAN):
+            cosine, sine = a * of[j], b * of[j + SPAN]
+            bent_cosine, bent_sine = bend * cosine, bend * sine
+            p, q, g, h = (
+                own[j] - cosine, own[j + Q] - sine, own[j + G] - bent_cosine, own[j + H] - bent_sine,
+            )  # fmt: skip
+            own[j], own[j + Q], own[j + G], own[j + H] = p, q, g, h
+            k = j + FAR
+            r, s = own[k] - flip * cosine, own[k + Q] + flip * sine
+            u, w = own[k + G] - flip * bent_cosine, own[k + H] + flip * bent_sine
+            own[k], own[k + Q], own[k + G], own[k + H] = r, s, u, w
+            bits, bits_far = np.float32(p + abs(q)).view(np.int32), np.float32(r + abs(s)).view(np.int32)
+            bits = bits if bits > bits_far else bits_far  # ordered as the numbers where these are positive
+            most = bits if bits > most else most
+            rough += times[j] * max(abs(g), abs(h)) + times[k] * max(abs(u), abs(w))
+    return np.int32(most).view(np.float32), rough + once(sums[0])
 
 
 @part
@@ -130,9 +177,9 @@ def place_of(most: Any, times: int, sums: Any) -> int:
     """The sample at which f is the largest; from N on, it is counted from the end, and negative."""
     for i in range(sums.shape[0]):
         own = sums[i]
-        for j in range(SPAN):
+        for j in range(2 * SPAN):
             if own[j] + abs(own[j + Q]) == most:
-                sample = i * (SPAN - 2) + j - 1
+                sample = i * (SPAN - 2) + j if j < FAR else times - i * (SPAN - 2) - (j - FAR)
                 sample = (sample if own[j + Q] >= ZERO else -sample) % (2 * times)
                 return sample if sample < times else sample - 2 * times
     return 0
@@ -142,9 +189,13 @@ def place_of(most: Any, times: int, sums: Any) -> int:
 def unfold(sums: Any, residue: Any) -> None:
     """Write f, (L,)."""
     length = residue.size
-    for j in range(length // 2 + 1):
-        own, at = sums[j // (SPAN - 2)], j % (SPAN - 2) + 1
+    times = length // 2
+    for j in range(times // 2 + 1):
+        i = max(j - 1, 0) // (SPAN - 2)
+        own, at = sums[i], j - i * (SPAN - 2)
+        far = at + FAR
         residue[j], residue[(length - j) % length] = own[at] + own[at + Q], own[at] - own[at + Q]
+        residue[times - j], residue[times + j] = own[far] + own[far + Q], own[far] - own[far + Q]
 
 
 @part

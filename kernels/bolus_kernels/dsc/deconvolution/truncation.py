@@ -22,7 +22,9 @@ from bolus_kernels.dsc.deconvolution.circulant import (
 )
 from bolus_kernels.dsc.deconvolution.fourier import analyse, fold, folded, synthesise
 from bolus_kernels.dsc.deconvolution.oscillation import (
+    MARGIN,
     SPAN,
+    fours,
     most_pairs,
     place_of,
     smooth_until,
@@ -100,7 +102,7 @@ def osvd(
         return finish(maps, protocol, written)
     forth, _, rows = folded(basis.times, basis.frequency)
     _osvd(
-        time_major(curves), forth, rows, basis.inverse, *spans(basis), limit,
+        time_major(curves), forth.astype(np.float32), rows, basis.inverse.astype(np.complex64), *spans(basis), limit,
         written, maps["cbf"], maps["tmax"], maps["state"],
     )  # fmt: skip
     return finish(maps, protocol, written)
@@ -131,20 +133,25 @@ def _csvd(
 
 @kernel
 def _osvd(
-    curves: Any, forth: Any, rows: Any, inverse: Any, table: Any, weight: Any, bend: Any, limit: Any,
-    written: Any, top: Any, at: Any, state: Any,
+    curves: Any, forth: Any, rows: Any, inverse: Any, table: Any, place: Any, evens: Any, weight: Any,
+    bend: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
+    """In single precision, as the curves are: their own rounding is magnified by small singular values just as much."""
     times, n = curves.shape
-    halves = np.empty((2, forth.shape[2], TILE), np.float64)
+    halves = np.empty((2, forth.shape[2], TILE), np.float32)
     waves = np.empty(table.shape, np.float32)
     waves[:] = table  # memory that is aligned for whole registers: a fifth faster
-    coefficients = np.empty((2 * forth.shape[1], TILE), np.float64)
+    coefficients = np.empty((2 * forth.shape[1], TILE), np.float32)
     ranked, pairs = (
         np.empty((2 * rows.shape[0], TILE), np.float32),
-        np.empty(2 * rows.shape[0] + 8, np.float32),
+        np.zeros(2 * rows.shape[0] + 16, np.float32),
     )
     finite, until = np.empty(TILE, np.bool_), np.empty(TILE, np.int32)
-    sums = np.empty((waves.shape[0], 4 * SPAN), np.float32)
+    sums, parts = (
+        np.empty((waves.shape[0], 8 * SPAN), np.float32),
+        np.zeros(2 * MARGIN + 4 * SPAN, np.float32),
+    )
+    odd = fours(evens[-1])
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         fold(curves, begin, width, halves, finite)
@@ -161,11 +168,12 @@ def _osvd(
                 a[v], b[v] = re * cosine[v] + im * sine[v], re * sine[v] - im * cosine[v]
         smooth_until(ranked, bend, 2 * times, limit, until)
         for v in range(width):
-            last = 2 * until[v]
-            for i in range(last):
-                pairs[i] = ranked[i, v]
-            pairs[last : last + 8] = ZERO
-            most, left = most_pairs(pairs, until[v], waves, weight, bend, limit, sums)
+            for i in range(until[v]):
+                pairs[2 * place[i]], pairs[2 * place[i] + 1] = ranked[2 * i, v], ranked[2 * i + 1, v]
+            even = evens[until[v]]
+            for end in (even, odd + until[v] - even):
+                pairs[2 * end : 2 * fours(end)] = ZERO
+            most, left = most_pairs(pairs, until[v], waves, place, evens, weight, bend, limit, parts, sums)
             if not finite[v]:
                 state[begin + v] = NOT_FINITE
             elif left == 0:

@@ -12,12 +12,12 @@ from scipy.integrate import cumulative_trapezoid
 from bolus_kernels.dsc.posterior.shapes import LAST, NODES, SHAPES, SPREAD, integrals
 from bolus_kernels.jit import kernel
 
-LANES = 24
-"""Delays side by side in a window: three registers of eight."""
+LANES = 16
+"""Delays side by side in a window: of fewer, loops are not compiled to vectors where they store."""
 MTTS, DELAYS = 15, LANES
 """Nodes of the coarse grid: transit times evenly spaced in their logarithm, and delays."""
-MORE_MTTS, MORE_DELAYS = 8, 4
-"""How much denser the fine grid is."""
+MORE_MTTS, MORE_DELAYS, HALF_MORE = 8, 6, 3
+"""How much denser the fine grid is, and how much denser in delay the middle one."""
 FINE_MTTS, FINE_DELAYS = MORE_MTTS * (MTTS - 1) + 1, MORE_DELAYS * DELAYS
 """The last MORE_DELAYS - 1 fine delays lie beyond the range and have no prior weight."""
 COMPONENTS = 20
@@ -44,12 +44,13 @@ class Grid(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """The grids of one arterial input: the coarse one, and the one that refines it.
+    """The grids of one arterial input: the coarse one, and two that refine it, the first at every second delay.
 
     components : (COMPONENTS, t) float32, orthonormal. nuisance : (k, t) float32, orthonormal: what is not told.
     """
 
     coarse: Grid
+    middle: Grid
     fine: Grid
     components: NDArray[np.float32]
     nuisance: NDArray[np.float32]
@@ -108,10 +109,11 @@ def _bank(
     components = _components(curves[rows, ::MORE_DELAYS].reshape(-1, aif.size))
     parts = np.einsum("rdt,kt->rkd", curves, components)
     fine = _grid(parts, inverse, mtts, delays)
+    middle = _grid(parts[..., ::2], inverse[:, ::2], mtts, delays[::2])
     coarse = _grid(
         parts[rows, :, ::MORE_DELAYS], inverse[rows, ::MORE_DELAYS], mtts[rows], delays[::MORE_DELAYS]
     )
-    return Bank(coarse, fine, components.astype(np.float32), taken.astype(np.float32))
+    return Bank(coarse, middle, fine, components.astype(np.float32), taken.astype(np.float32))
 
 
 def _grid(parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays: NDArray[Any]) -> Grid:

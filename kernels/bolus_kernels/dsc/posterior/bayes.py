@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.posterior import bank, shapes
 from bolus_kernels.dsc.posterior.amplitude import strong, table
+from bolus_kernels.dsc.posterior.correlate import PACK, correlate_pack
 from bolus_kernels.dsc.posterior.mass import BELOW_ALL, Flow, Lattice, room
 from bolus_kernels.dsc.posterior.residue import ROUNDING, UNKNOWNS, voxel_posterior
 from bolus_kernels.dsc.protocol import DscProtocol
@@ -92,17 +93,17 @@ def bayes(
 
 def believed(
     protocol: DscProtocol, parameters: Mapping[str, Any]
-) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Lattice, Lattice, Flow]:
-    """What the kernel is told beside the curves: the model's own noise, components, nuisance, both lattices, flow."""
+) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Lattice, Lattice, Lattice, Flow]:
+    """What the kernel is told beside the curves: the model's own noise, components, nuisance, lattices, flow."""
     given, leaked = parameters, protocol.reference if parameters["leakage"] == "project" else None
     mtt, delay = (given["mtt_prior"], given["mtt_spread"]), (given["delay_prior"], given["delay_spread"])
     most, cbf_spread = given["delay_most"], given["cbf_spread"]
     ends = (given["mtt_least"], given["mtt_most"]), (given["delay_least"], most)
     made = bank.bank(protocol.aif, protocol.repetition_time, protocol.density_factor, leaked, *ends)
-    coarse, fine = lattice(made.coarse, mtt, delay, most), lattice(made.fine, mtt, delay, most)
+    coarse, middle, fine = (lattice(grid, mtt, delay, most) for grid in (made.coarse, made.middle, made.fine))
     moments, least_q = table(cbf_spread)
     flow = Flow(np.float32(cbf_spread**-2.0), moments, np.float32(least_q), np.float32(strong(cbf_spread)))
-    return np.float32(given["floor"]), made.components, made.nuisance, coarse, fine, flow
+    return np.float32(given["floor"]), made.components, made.nuisance, coarse, middle, fine, flow
 
 
 def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float], most: float) -> Lattice:
@@ -117,7 +118,8 @@ def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float
     of_delay[grid.delay > most + 1e-6] = BELOW_ALL
     prior = of_row.astype(np.float32)[:, None] + of_delay.astype(np.float32)
     mtts, spreads, delays = (np.asarray(x, np.float32) for x in (grid.mtt, grid.spread, grid.delay))
-    return Lattice(grid.parts, grid.inverse, grid.log_inverse, grid.shape, mtts, spreads, delays, prior)
+    volume, log_mtts = grid.inverse * mtts[:, None], np.log(mtts)
+    return Lattice(grid.parts, volume, grid.log_inverse, grid.shape, mtts, log_mtts, spreads, delays, prior)
 
 
 def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times: int) -> NDArray[np.float32]:
@@ -135,31 +137,46 @@ def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times
 
 @kernel
 def _bayes(
-    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, coarse: Any, fine: Any,
-    flow: Any, room: Any, found: Any, shape: Any, state: Any,
+    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, coarse: Any, middle: Any,
+    fine: Any, flow: Any, room: Any, found: Any, shape: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape
     tile, finite = np.empty((times, TILE), np.float32), np.empty(TILE, np.bool_)
     told, sums = np.empty((components.shape[0], TILE), np.float32), np.empty((4, TILE), np.float32)
-    voxel, result = np.empty(components.shape[0], np.float32), np.empty(10, np.float32)
+    packed, best = np.empty((PACK, coarse.prior.size), np.float32), np.empty(PACK, np.float32)
+    result, whole = np.empty(10, np.float32), coarse.prior.size
     freedom = np.float32(max(1, times - UNKNOWNS))
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         gather(curves, begin, width, tile, finite)
         reduce_tile(tile, baseline, components, nuisance, told, sums)
         for place in range(width):
-            v = begin + place
+            v, own = begin + place, place % PACK
+            if own == 0:
+                correlate_pack(coarse, told, place, packed, best)
             scale, peak, square = sums[0, place], sums[1, place], sums[2, place]
             if not finite[place]:
                 state[v] = NOT_FINITE
                 continue
             state[v] = NO_SOLUTION
             if scale > ZERO:
-                voxel[:] = told[:, place]
+                room.correlation[:whole] = packed[own]
                 noise = (floor * peak) ** 2 + LEAST_NOISE
                 unit = min(max(scale * per_typical, ONE / MOST_UNIT), MOST_UNIT)
                 likely = voxel_posterior(
-                    voxel, square, noise, freedom, unit, flow, coarse, fine, room, result
+                    told,
+                    place,
+                    best[own],
+                    square,
+                    noise,
+                    freedom,
+                    unit,
+                    flow,
+                    coarse,
+                    middle,
+                    fine,
+                    room,
+                    result,
                 )
                 if likely >= 0:
                     state[v], shape[v] = 0, likely

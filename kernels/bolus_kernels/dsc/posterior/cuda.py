@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.posterior.bank import COMPONENTS
+from bolus_kernels.dsc.posterior.correlate import correlate
 from bolus_kernels.dsc.posterior.mass import Flow, Lattice, Room, room
 from bolus_kernels.dsc.posterior.residue import ROUNDING, UNKNOWNS, voxel_posterior
 from bolus_kernels.jit import part
@@ -30,6 +31,7 @@ def posterior(
     components: NDArray[np.float32],
     nuisance: NDArray[np.float32],
     coarse: Lattice,
+    middle: Lattice,
     fine: Lattice,
     flow: Flow,
     found: NDArray[np.float32],
@@ -39,19 +41,21 @@ def posterior(
 ) -> None:
     """Fill found : (10, n), means and SDs, shape : (n,), the most probable one, and state : (n,), as in `bayes`."""
     scratch = [Scratch((curves.shape[1],)), *(Scratch(field.shape, field.dtype) for field in room())]
-    shared = (*baseline, per_typical, floor, components, nuisance, *coarse, *fine, *flow)
+    shared = (*baseline, per_typical, floor, components, nuisance, *coarse, *middle, *fine, *flow)
     over_voxels(_bayes, (curves,), shared, (found.T, shape, state), device, scratch)
 
 
 def _bayes(
     curves: Any, first: int, stop: int, per_typical: Any, floor: Any, components: Any, nuisance: Any,
-    c0: Any, c1: Any, c2: Any, c3: Any, c4: Any, c5: Any, c6: Any, c7: Any,
-    f0: Any, f1: Any, f2: Any, f3: Any, f4: Any, f5: Any, f6: Any, f7: Any,
+    c0: Any, c1: Any, c2: Any, c3: Any, c4: Any, c5: Any, c6: Any, c7: Any, c8: Any,
+    m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any, m6: Any, m7: Any, m8: Any,
+    f0: Any, f1: Any, f2: Any, f3: Any, f4: Any, f5: Any, f6: Any, f7: Any, f8: Any,
     precision: Any, moments: Any, least_q: Any, strong: Any,
-    work: Any, r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, r5: Any, r6: Any, r7: Any, r8: Any,
+    work: Any, r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, r5: Any, r6: Any, r7: Any, r8: Any, r9: Any,
+    r10: Any, r11: Any,
     found: Any, shape: Any, state: Any,
 ) -> None:  # fmt: skip
-    """c, f, r : the fields of the coarse lattice, of the fine one, and of the room, in their order."""
+    """c, m, f, r : the fields of the coarse, middle and fine lattice and of the room, in their order."""
     voxel = cuda.grid(1)
     if voxel >= curves.shape[1]:
         return
@@ -63,19 +67,27 @@ def _bayes(
     scale, peak = centre(curves[:, voxel], first, stop, own)
     if not scale > ZERO:
         return
-    told = cuda.local.array(COMPONENTS, float32)
+    told = cuda.local.array((COMPONENTS, 1), float32)
     result = cuda.local.array(RESULTS, float32)
     square = reduce_curve(own, components, nuisance, told)
     noise = floor * peak * (floor * peak) + LEAST_NOISE
     unit = min(max(scale * per_typical, ONE / MOST_UNIT), MOST_UNIT)
     freedom = np.float32(max(1, times - UNKNOWNS))
-    coarse, fine = Lattice(c0, c1, c2, c3, c4, c5, c6, c7), Lattice(f0, f1, f2, f3, f4, f5, f6, f7)
+    coarse = Lattice(c0, c1, c2, c3, c4, c5, c6, c7, c8)
+    middle = Lattice(m0, m1, m2, m3, m4, m5, m6, m7, m8)
+    fine = Lattice(f0, f1, f2, f3, f4, f5, f6, f7, f8)
     memory = Room(
         r0[..., voxel], r1[..., voxel], r2[..., voxel], r3[..., voxel],
-        r4[..., voxel], r5[..., voxel], r6[..., voxel], r7[..., voxel], r8[..., voxel],
+        r4[..., voxel], r5[..., voxel], r6[..., voxel], r7[..., voxel], r8[..., voxel], r9[..., voxel],
+        r10[..., voxel], r11[..., voxel],
     )  # fmt: skip
     flow = Flow(precision, moments, least_q, strong)
-    likely = voxel_posterior(told, square, noise, freedom, unit, flow, coarse, fine, memory, result)
+    for row in range(coarse.prior.shape[0]):
+        memory.rows[row], memory.starts[row] = row, 0
+    best = correlate(coarse, told, 0, coarse.prior.shape[0], memory)
+    likely = voxel_posterior(
+        told, 0, best, square, noise, freedom, unit, flow, coarse, middle, fine, memory, result
+    )
     if likely >= 0:
         state[voxel], shape[voxel] = 0, likely
         for i in range(RESULTS):
@@ -113,7 +125,7 @@ def reduce_curve(own: Any, components: Any, nuisance: Any, told: Any) -> Any:
     for t in range(own.size):
         square += own[t] * own[t]
     for k in range(components.shape[0]):
-        told[k] = ZERO
+        told[k, 0] = ZERO
         for t in range(own.size):
-            told[k] += components[k, t] * own[t]
+            told[k, 0] += components[k, t] * own[t]
     return square
