@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
+from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -17,7 +18,7 @@ from bolus_kernels.tiles import FINITE
 COARSE, FINE, LEVELS = 32, 16, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
 BLOCKS = COARSE // FINE
-EARLY, CARRIED, INVERSE, BELIEF, PRODUCT, FLOW, SCORE, WEIGHT = (FINE * row for row in range(8))
+SQUARE, CARRIED, INVERSE, BELIEF, PRODUCT, FLOW, SCORE, WEIGHT = (FINE * row for row in range(8))
 MISFIT, WORK = 9 * FINE, 11 * FINE
 """A row for each number that a node has; one to spare on either side of the misfit, for a neighbour's.
 
@@ -34,8 +35,6 @@ RESOLVED = np.float32(3.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
-CERTAINTY = np.float32(1e8)
-"""1/s^2; an arrival known to 0.1 ms."""
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
 """1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
 ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
@@ -44,18 +43,6 @@ RULER, LEAST = np.float32(64), np.int32(-(2**31))
 PLACE = np.arange(COARSE, dtype=np.float32).reshape(BLOCKS, FINE)
 FLOW_UNIT = np.float32(6000)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
-
-
-class Prior(NamedTuple):
-    """What is believed before the data, float32: arrival (s), flow (1/s, in shares of the noise), noise variance."""
-
-    arrival: np.float32
-    arrival_precision: np.float32
-    arrival_most: np.float32
-    flow: np.float32
-    flow_weight: np.float32
-    noise_weight: np.float32
-    noise_variance: np.float32
 
 
 class Labels(NamedTuple):
@@ -98,24 +85,17 @@ def tabulate(labels: Any, table: Any) -> None:
 
 
 @part
-def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any, arrival: Any, most: Any) -> int:
+def solvable(
+    finite: bool, within: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, most: Any
+) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
     if not (finite and within <= FINITE):
         return NOT_FINITE
-    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
+    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE and noise <= FINITE):
         return NO_SOLUTION
     if not (arrival >= ZERO and arrival <= most + slice_delay):
         return NO_SOLUTION
     return 0
-
-
-@part
-def certain(prior: Any, arrival: Any) -> Any:
-    """The prior of a voxel whose arrival is known."""
-    return Prior(
-        arrival, CERTAINTY, prior.arrival_most, prior.flow, prior.flow_weight, prior.noise_weight,
-        prior.noise_variance,
-    )  # fmt: skip
 
 
 @finite_part
@@ -126,8 +106,8 @@ def voxel_posterior(
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
     The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. Voxels of one
-    rate and slice delay share the first grid: it is `known` where `response` and `work`, two of each, hold that
-    of the voxel before in their first. With one of each, it never is.
+    rate and slice delay share the first grid, whatever their noise: it is `known` where `response` and `work`, two
+    of each, hold that of the voxel before in their first. With one of each, it never is.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):
@@ -168,7 +148,7 @@ def respond(
     slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, prior: Any,
     low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any,
 ) -> None:  # fmt: skip
-    """What does not depend on the data: responses, the flow's inverse precision, the log prior it leaves."""
+    """What depends on neither data nor noise: responses, the square of each arrival's, its log prior."""
     for g in range(table.shape[0]):
         for k in range(4):
             time, duration = table[g, TIME + k] + slice_delay, table[g, DURATION + k]
@@ -177,7 +157,7 @@ def respond(
     for b in range(nodes // FINE):
         for j in range(FINE):
             early, carried = of_arrival(low + step * PLACE[b, j], rate_blood, relaxation, growth)
-            work[b, EARLY + j], work[b, CARRIED + j], work[b, INVERSE + j] = early, gain * carried, ZERO
+            work[b, SQUARE + j], work[b, CARRIED + j], work[b, INVERSE + j] = early, gain * carried, ZERO
     for g in range(table.shape[0]):
         a0, a1, a2, a3 = of_four(table, g, REACH)
         b0, b1, b2, b3 = of_four(table, g, LEAD)
@@ -185,7 +165,7 @@ def respond(
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         for b in range(nodes // FINE):
             for j in range(FINE):
-                early, carried = work[b, EARLY + j], work[b, CARRIED + j]
+                early, carried = work[b, SQUARE + j], work[b, CARRIED + j]
                 g0, g1 = carried * delivered(early, a0, b0, c0), carried * delivered(early, a1, b1, c1)
                 g2, g3 = carried * delivered(early, a2, b2, c2), carried * delivered(early, a3, b3, c3)
                 response[g, b, j], response[g, b, FINE + j] = g0, g1
@@ -193,10 +173,9 @@ def respond(
                 work[b, INVERSE + j] += n0 * g0 * g0 + n1 * g1 * g1 + (n2 * g2 * g2 + n3 * g3 * g3)
     for b in range(nodes // FINE):
         for j in range(FINE):
-            inverse = ONE / (prior.flow_weight + work[b, INVERSE + j])
             away = low + step * PLACE[b, j] - prior.arrival
-            work[b, INVERSE + j], work[b, PRODUCT + j] = inverse, ZERO
-            work[b, BELIEF + j] = HALF * (log(inverse) - prior.arrival_precision * away * away)
+            work[b, SQUARE + j], work[b, PRODUCT + j] = work[b, INVERSE + j], ZERO
+            work[b, BELIEF + j] = believed(away, prior.arrival_precision, prior.arrival_tail)
 
 
 @finite_part
@@ -208,6 +187,9 @@ def score_nodes(
     floor : the misfit that no arrival can go below.
     """
     weight, expected = prior.flow_weight, prior.flow_weight * prior.flow
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            work[b, INVERSE + j] = ONE / (weight + work[b, SQUARE + j])
     for g in range(table.shape[0]):
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         y0, y1, y2, y3 = of_four(table, g, MEAN)
@@ -231,7 +213,8 @@ def score_nodes(
     best = LEAST
     for b in range(nodes // FINE):
         for j in range(FINE):
-            score = work[b, BELIEF + j] - HALF * freedom * log(work[b, MISFIT + j])
+            width, misfit = log(work[b, INVERSE + j]), log(work[b, MISFIT + j])
+            score = work[b, BELIEF + j] + HALF * (width - freedom * misfit)
             work[b, SCORE + j], work[b, PRODUCT + j] = score, ZERO
             best = max(best, np.int32(RULER * score))
     return np.float32(best) / RULER
