@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks import asl_brain, asl_hard, example, simulate_asl
 from benchmarks.asl_brain import Brain
 from benchmarks.simulate_asl import Acquisition
+from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.asl.spatial.spatial import spatial
 from bolus_kernels.device import cpu
@@ -29,8 +30,6 @@ COVERING = 1.959964
 TISSUES = ("gm", "wm", "rim")
 NOISE_FREE = ((60.0, 0.9, 1.3), (22.0, 1.25, 1.1), (100.0, 0.7, 1.6))
 """CBF (ml/100g/min), ATT (s) and T1 (s) of TISSUES where each voxel is of one tissue."""
-ARRIVALS = {"PCASL": 1.3, "PASL": 0.7}
-"""Prior mean of ATT, s."""
 
 
 def measure() -> list[Row]:
@@ -49,7 +48,8 @@ def _noisy(name: str, whole: Brain, acquisition: Acquisition) -> list[Row]:
     static = ((scan.control + scan.label) / 2).mean(axis=3)
     structure = np.stack([static[inside], scan.m0[inside]], axis=1).astype(np.float32)
     known, voxels = shelf()["multi_delay"], np.argwhere(inside)
-    parameters = known.defaults() | {"att_mean": ARRIVALS[acquisition.labeling]}
+    parameters = known.defaults()
+    protocol = protocol._replace(arrival_prior=arrival_evidence(curves, protocol, parameters))
 
     def alone(rows: slice) -> Maps:
         return known.function(curves[rows], protocol.rows(rows), parameters, cpu())

@@ -10,7 +10,7 @@ from scipy.integrate import trapezoid
 
 from benchmarks import simulate
 from benchmarks.reference.kinetics import times as readout_times
-from bolus_kernels.asl.protocol import AslProtocol, Labeling, LookLocker
+from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol, Labeling, LookLocker
 from bolus_kernels.dsc.protocol import VOXELWISE, DscProtocol
 from bolus_kernels.method import Method
 
@@ -125,7 +125,8 @@ def asl_curves(protocol: AslProtocol, cbf: Array, att: Array, noise: float, seed
             tissue_relaxation=protocol.tissue_relaxation,
             steps=200,
         )
-    curves += np.random.default_rng(seed).normal(0.0, noise, curves.shape)
+    spread = np.ones(len(curves)) if protocol.relative_noise is None else np.sqrt(protocol.relative_noise)
+    curves += spread[:, None] * np.random.default_rng(seed).normal(0.0, noise, curves.shape)
     return np.asfortranarray(curves, np.float32)
 
 
@@ -135,7 +136,11 @@ def asl(n: int, seed: int, *, one_delay: bool = False, noise: float = 1.5e-3) ->
     delays, repeats = (np.array([1.8]), 16) if one_delay else (DELAYS, 2)
     t1_tissue = rng.uniform(1.1, 1.6, n)
     protocol = asl_protocol(n, noise, delays=delays, repeats=repeats, t1_tissue=t1_tissue)
-    protocol = protocol._replace(slice_delay=(0.04 * rng.integers(0, 10, n)).astype(np.float32))
+    protocol = protocol._replace(
+        slice_delay=(0.04 * rng.integers(0, 10, n)).astype(np.float32),
+        relative_noise=rng.uniform(0.5, 2.0, n).astype(np.float32),
+        arrival_prior=ArrivalPrior(1.2, 0.5, 0.0625, "example"),
+    )
     return asl_curves(protocol, rng.uniform(5, 120, n), rng.uniform(0.5, 2.5, n), noise, seed + 1), protocol
 
 

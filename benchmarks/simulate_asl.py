@@ -13,7 +13,7 @@ from benchmarks.asl_brain import Brain, mask, mixed_t1
 from benchmarks.reference.calibration import suppressed_efficiency
 from benchmarks.reference.delivery import artery
 from benchmarks.reference.kinetics import times
-from bolus.prepare.asl import noise_variance
+from bolus.prepare.asl import noise_of
 from bolus_kernels.asl.protocol import AslProtocol, Labeling
 
 Array = NDArray[Any]
@@ -151,12 +151,13 @@ def curves(brain: Brain, scan: Scan, voxels: Array | None = None) -> tuple[Array
     """What a kernel eats: (n, t) float32, (control - label)/M0 of tissue, and its protocol with the T1 map.
 
     voxels : bool (x, y, z), of the brain unless given. M0 is the scan's, recovered with the T1 map; the noise is
-    pooled over those voxels as the engine does.
+    pooled in the signal over those voxels, and told for each, as the engine does.
     """
     inside = mask(brain) if voxels is None else voxels
     t1 = mixed_t1(brain)[inside]
     full = scan.m0[inside] / (1 - np.exp(-scan.acquisition.m0_repetition_time / t1))
     found = ((scan.control - scan.label)[inside] / full[:, None]).astype(np.float32)
+    noise = noise_of(found, 1 / full, scan.delays, scan.durations)
     protocol = AslProtocol(
         labeling=scan.acquisition.labeling,
         post_labeling_delay=scan.delays,
@@ -166,6 +167,7 @@ def curves(brain: Brain, scan: Scan, voxels: Array | None = None) -> tuple[Array
         t1_tissue=t1.astype(np.float32),
         partition_coefficient=brain.tissues[REFERENCE_TISSUE].partition_coefficient,
         slice_delay=np.broadcast_to(scan.slice_delay, inside.shape)[inside].astype(np.float32),
-        noise_variance=noise_variance(found, scan.delays, scan.durations),
+        noise_variance=noise.variance,
+        relative_noise=noise.relative,
     )
     return found, protocol

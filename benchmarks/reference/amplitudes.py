@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 class ArterialPrior(NamedTuple):
-    """ATT ~ N(att_mean, att_sd) s; SD of CBF in ml/100g/min, of aBV in ml/ml; weight of s2; P(artery).
+    """Of ATT (s), as `asl.Prior`; SD of CBF in ml/100g/min, of aBV in ml/ml; weight of s2; P(artery).
 
     arterial_lead : s, by how much blood is expected in the artery before the tissue.
     """
@@ -25,6 +25,7 @@ class ArterialPrior(NamedTuple):
     noise_weight: float
     arterial_probability: float
     arterial_lead: float = 0.3
+    att_tail: float = 0.0
 
 
 class Given(NamedTuple):

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.integrate import trapezoid
+from scipy.integrate import cumulative_trapezoid, trapezoid
 
 from benchmarks.reference.amplitudes import ArterialPrior, Given, with_artery, without
-from benchmarks.reference.asl import latest_arrival
+from benchmarks.reference.asl import latest_arrival, log_arrival, own_noise
 from benchmarks.reference.delivery import artery
 from benchmarks.reference.kinetics import apparent_t1, times
 from benchmarks.reference.transport import SHARP, Transport, response
@@ -46,6 +45,14 @@ class ArterialPosterior(NamedTuple):
     probability: float
 
 
+def _log_tissue(att: Array, prior: ArterialPrior) -> Array:
+    return log_arrival(att, prior.att_mean, prior.att_sd, prior.att_tail)
+
+
+def _log_artery(arrival: Array, prior: ArterialPrior) -> Array:
+    return log_arrival(arrival, prior.att_mean - prior.arterial_lead, prior.att_sd, prior.att_tail)
+
+
 def _arrivals(att: Array, edges: Array) -> tuple[Array, Array]:
     """Nodes and weights of the arterial arrival on 0...ATT, readout edge by readout edge; (m, nodes)."""
     low = np.minimum(edges[:-1], att[:, None])
@@ -62,7 +69,7 @@ def _over_arrival(
     for some in np.array_split(att, max(1, len(att) // 50)):
         arrival, weight = _arrivals(some, edges)
         given = with_artery(y, tissue(some)[:, None, :], blood(arrival), s2, prior)
-        log_prior = stats.norm.logpdf(arrival, prior.att_mean - prior.arterial_lead, prior.att_sd)
+        log_prior = _log_artery(arrival, prior)
         log_density = given.log_density + log_prior
         top = log_density.max(axis=1, keepdims=True)
         mass = weight * np.exp(log_density - top)
@@ -84,7 +91,7 @@ def _integrated(
     att = np.linspace(0.0, last, int(np.ceil(last / STEP)) + 1)
     while True:
         given = given_att(att)
-        log_density = given.log_density + stats.norm.logpdf(att, prior.att_mean, prior.att_sd)
+        log_density = given.log_density + _log_tissue(att, prior)
         holds = np.flatnonzero(log_density > log_density.max() - NEGLIGIBLE)
         low, high = att[max(holds[0] - 1, 0)], att[min(holds[-1] + 1, len(att) - 1)]
         if high - low > 0.25 * (att[-1] - att[0]):
@@ -97,11 +104,11 @@ def _integrated(
 
 
 def _prior_masses(last: float, prior: ArterialPrior) -> tuple[float, float]:
-    """Mass of the untruncated priors on 0 <= ATT <= last, and on 0 <= arrival <= ATT <= last."""
+    """Mass of the untruncated, unnormalised priors on 0 <= ATT <= last, and on 0 <= arrival <= ATT <= last."""
     att = np.linspace(0.0, last, 20001)
-    density = stats.norm.pdf(att, prior.att_mean, prior.att_sd)
-    earlier = stats.norm(prior.att_mean - prior.arterial_lead, prior.att_sd)
-    return trapezoid(density, att), trapezoid(density * (earlier.cdf(att) - earlier.cdf(0.0)), att)
+    density = np.exp(_log_tissue(att, prior))
+    earlier = cumulative_trapezoid(np.exp(_log_artery(att, prior)), att, initial=0.0)
+    return trapezoid(density, att), trapezoid(density * earlier, att)
 
 
 def averaged(
@@ -136,7 +143,7 @@ def arterial(
     curve : (t,), (control - label)/M0 of tissue, one per pair. Two models, y = f g(ATT) + noise and
     y = f g(ATT) + aBV h(arrival) + noise, with f, noise and ATT as in `benchmarks.reference.asl.multi_delay` and
         aBV | sigma2 ~ N(0, sigma2 abv_sd^2/s2), aBV >= 0
-        arrival ~ N(att_mean - arterial_lead, att_sd), 0 <= arrival <= ATT
+        arrival as ATT, but earlier by arterial_lead, 0 <= arrival <= ATT
     f, aBV and sigma2 are integrated analytically, the arrival by Gauss-Legendre between the readouts' edges, ATT
     on a grid that is refined where the mass is. Source: Chappell et al. 2010, Magn Reson Med 63:1357, the model;
     MacKay 1992, Neural Comput 4:415, the evidence of two models.
@@ -163,7 +170,7 @@ def arterial(
                 protocol.labeling, time, att, duration, transport, t1_apparent=t1_apparent, **constants
             )
 
-        return averaged(y, tissue, blood, edges, last, protocol.noise_variance, prior)
+        return averaged(y, tissue, blood, edges, last, own_noise(protocol, voxel), prior)
 
     if not protocol.tissue_relaxation:
         return posterior(protocol.t1_blood)

@@ -21,12 +21,33 @@ NEGLIGIBLE = 40.0
 
 
 class Prior(NamedTuple):
-    """Known before the data: ATT ~ N(att_mean, att_sd) s, SD of CBF in ml/100g/min, weight nu0 of s2."""
+    """Known before the data: of ATT (s), SD of CBF in ml/100g/min, weight nu0 of s2.
+
+    att_tail : 0 for ATT ~ N(att_mean, att_sd); else the log density falls as -z^2/2 near the mean and never below
+    -1/(2 att_tail) far from it.
+    """
 
     att_mean: float
     att_sd: float
     cbf_sd: float
     noise_weight: float
+    att_tail: float = 0.0
+
+
+def log_arrival(att: Array, mean: float, sd: float, tail: float) -> Array:
+    """Log prior density of arrivals (s), less a constant: a normal's where tail is 0.
+
+    With tail c: -q/(1 + 2 c q), q = (att - mean)^2/(2 sd^2), which is -q for small q and -1/(2c) for large.
+    """
+    q = (np.asarray(att, np.float64) - mean) ** 2 / (2 * sd**2)
+    return np.asarray(-q / (1 + 2 * tail * q))
+
+
+def own_noise(protocol: AslProtocol, voxel: int) -> float:
+    """s2 of one voxel: the pooled variance of a pair times what the voxel has more or less of it."""
+    if protocol.relative_noise is None:
+        return float(protocol.noise_variance)
+    return float(protocol.noise_variance * protocol.relative_noise[voxel])
 
 
 class Posterior(NamedTuple):
@@ -53,7 +74,7 @@ def _densities(y: Array, g: Array, att: Array, s2: float, prior: Prior) -> tuple
     residual = np.sum((y - f[:, None] * g) ** 2, axis=1) + kappa * f * f  # = y.y - (g.y)^2/(kappa + g.g)
     scatter = nu0 * s2 + residual
     log_evidence = -0.5 * np.log(precision) - 0.5 * (nu0 + n) * np.log(scatter)  # Student t, less a constant
-    log_prior = -0.5 * ((att - prior.att_mean) / prior.att_sd) ** 2
+    log_prior = log_arrival(att, prior.att_mean, prior.att_sd, prior.att_tail)
     variance = scatter / (nu0 + n - 2) / precision  # Var[f | ATT, y], sigma2 integrated
     return log_evidence + log_prior, f, variance
 
@@ -82,8 +103,8 @@ def multi_delay(curve: Array, protocol: AslProtocol, voxel: int, prior: Prior) -
     curve : (t,), y = (control - label)/M0 of tissue, one per pair. The model:
         y = f g(ATT; T1') + noise,   noise ~ N(0, sigma2)            f in 1/s, CBF = 6000 f
         f | sigma2 ~ N(0, sigma2/kappa),   kappa = s2/(cbf_sd/6000)^2
-        sigma2 ~ InverseGamma(nu0/2, nu0 s2/2)                        s2 = protocol.noise_variance
-        ATT ~ N(att_mean, att_sd) on [0, att_max]
+        sigma2 ~ InverseGamma(nu0/2, nu0 s2/2)                        s2 of this voxel (`own_noise`)
+        ATT as `log_arrival` says, on [0, att_max]
         1/T1' = 1/T1 + f/lambda, f the posterior mean, iterated (T1' = T1b without tissue relaxation)
     f and sigma2 given ATT are Normal-inverse-gamma, so y given ATT is Student t (Gelman, Bayesian Data
     Analysis, 3rd ed., ch. 14); g is Buxton's integral (`kinetic`). Raises ValueError where the Student t
@@ -111,7 +132,7 @@ def multi_delay(curve: Array, protocol: AslProtocol, voxel: int, prior: Prior) -
                 partition_coefficient=protocol.partition_coefficient,
             )
 
-        return _moments(shape, y, att_max, protocol.noise_variance, prior)
+        return _moments(shape, y, att_max, own_noise(protocol, voxel), prior)
 
     if not protocol.tissue_relaxation:
         return posterior(protocol.t1_blood)

@@ -150,16 +150,33 @@ def single_delay(curve: Array, protocol: AslProtocol, voxel: int, parameters: Pa
     return {"cbf": asl.one_delay(curve, protocol, voxel)}
 
 
+def _arrivals(protocol: AslProtocol, parameters: Parameters) -> dict[str, float]:
+    """What is believed of arrivals: given by the parameters, told by the scan, or as the literature has it."""
+    if parameters["att_prior"] == "given":
+        return {"att_mean": parameters["att_mean"], "att_sd": parameters["att_sd"], "att_tail": 0.0}
+    told = protocol.arrival_prior
+    if told is None:
+        return {"att_mean": 0.7 if protocol.labeling == "PASL" else 1.3, "att_sd": 1.0, "att_tail": 0.0}
+    return {"att_mean": told.mean, "att_sd": told.sd, "att_tail": told.tail}
+
+
 def multi_delay(curve: Array, protocol: AslProtocol, voxel: int, parameters: Parameters) -> Answers:
     """The dense posterior of flow and transit time; curve : (t,), fraction of M0."""
-    return asl.multi_delay(curve, protocol, voxel, asl.Prior(**parameters))._asdict()
+    prior = asl.Prior(
+        cbf_sd=parameters["cbf_sd"],
+        noise_weight=parameters["noise_weight"],
+        **_arrivals(protocol, parameters),
+    )
+    return asl.multi_delay(curve, protocol, voxel, prior)._asdict()
 
 
 def kinetic_model(curve: Array, protocol: AslProtocol, voxel: int, parameters: Parameters) -> Answers:
     """The dense posterior with an artery; curve : (t,), fraction of M0. Volumes in ml/100ml."""
-    names = ("att_mean", "att_sd", "cbf_sd", "noise_weight", "arterial_probability", "arterial_lead")
+    names = ("cbf_sd", "noise_weight", "arterial_probability", "arterial_lead")
     prior = amplitudes.ArterialPrior(
-        abv_sd=parameters["abv_sd"] / 100, **{name: parameters[name] for name in names}
+        abv_sd=parameters["abv_sd"] / 100,
+        **{name: parameters[name] for name in names},
+        **_arrivals(protocol, parameters),
     )
     path = transport.Transport(
         parameters["dispersion"],

@@ -204,7 +204,7 @@ class PureTissue:
     """A tissue that voxels hold a share of, for the correction of partial volume.
 
     m0 : (n,) float32, image of the voxels in which this tissue is recovered. t1 : s. partition_coefficient : ml/g.
-    later : s, by how much blood arrives later in it than the recipe's prior says.
+    later : s, by how much blood arrives later in it than the recipe's prior, or the literature's, says.
     """
 
     m0: Array

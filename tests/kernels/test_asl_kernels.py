@@ -142,10 +142,10 @@ def test_multi_delay_equals_the_dense_posterior_in_late_slices(labeling: Labelin
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"att_mean": 0.7, "att_sd": 0.3},
+        {"att_prior": "given", "att_mean": 0.7, "att_sd": 0.3},
         {"cbf_sd": 30.0},
         {"noise_weight": 200.0},
-        {"noise_weight": 1.0, "att_sd": 2.0},
+        {"noise_weight": 1.0, "att_prior": "given", "att_sd": 2.0},
     ],
     ids=str,
 )
@@ -197,7 +197,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(labeling: Labeling, loud
 def test_the_posterior_is_calibrated_under_its_own_prior(labeling: Labeling) -> None:
     """Truth drawn from the very prior: mean squared error must equal mean posterior variance."""
     n, noise, rng = 12000, 2e-3, np.random.default_rng(42)
-    parameters = {"att_mean": 1.2, "att_sd": 0.4, "cbf_sd": 60.0, "noise_weight": 12.0}
+    parameters = {"att_prior": "given", "att_mean": 1.2, "att_sd": 0.4, "cbf_sd": 60.0, "noise_weight": 12.0}
     protocol = example.asl_protocol(
         n, noise, labeling=labeling, duration=duration_of(labeling), repeats=2, tissue_relaxation=False
     )

@@ -25,7 +25,8 @@ n, delays = 3000, np.repeat(np.linspace(0.2, 3.0, 8), 2)
 asl = AslProtocol("PCASL", delays, np.full(16, 1.8), 0.85, 1.65, np.full(n, 1.3, np.float32), 0.9,
                   np.zeros(n, np.float32), 1e-6, True)
 told(multi_delay(random.normal(4e-3, 1e-3, (n, 16)).astype(np.float32), asl,
-                 {"att_mean": 1.3, "att_sd": 1.0, "cbf_sd": 200.0, "noise_weight": 10.0}, cpu()))
+                 {"att_mean": 1.3, "att_sd": 1.0, "cbf_sd": 200.0, "noise_weight": 10.0,
+                  "att_prior": "given"}, cpu()))
 time = np.arange(40.0)
 aif = time**3 * np.exp(-time / 1.5)
 dsc = DscProtocol(1.5, aif, 0.7, aif, np.full(n, 4, np.float32))

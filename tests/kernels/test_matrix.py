@@ -137,7 +137,7 @@ def test_the_order_of_voxels_does_not_matter(known: Method) -> None:
     back: dict[str, Any] = {
         name: np.asfortranarray(value[::-1])
         for name, value in protocol._asdict().items()
-        if name in {*VOXELWISE, "t1_tissue", "slice_delay"} and value is not None
+        if name in {*VOXELWISE, "t1_tissue", "slice_delay", "relative_noise"} and value is not None
     }
     forward = run(known, curves, protocol)
     reversed_ = run(known, np.asfortranarray(curves[::-1]), protocol._replace(**back))

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bolus.compute.arrival import CHOICE, EVIDENCE, told_prior
 from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
 from bolus.recipe import Recipe
 from bolus.series import Array, Curves, Map, PureTissue
 from bolus.voxels import constant
+from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
@@ -39,7 +41,8 @@ def pure_maps(
     """CBF and ATT of each pure tissue, with the SDs that the method gives: `desc-gm_cbf`, `desc-wmSd_att`, ...
 
     Inside the brain a voxel is NaN where it holds less than 0.1 of the tissue or its neighbours cannot tell it from
-    the others. The method is that of the whole voxel, with the partition coefficient and T1 of the tissue.
+    the others. The method is that of the whole voxel, with the partition coefficient and T1 of the tissue, and
+    with the prior of arrivals that its own signals speak for, or the given one, later by what is known of it.
     """
     items = []
     reach = recipe["asl.partial_volume_reach"]
@@ -55,8 +58,13 @@ def pure_maps(
             equation=f"{EQUATION}; {method.equation}",
             paper=f"{ASLLANI}; {method.paper}",
         )
+        constants = {**curves.constants, **_constants(recipe, tissue, its_protocol)}
+        if its_parameters.get(CHOICE) == EVIDENCE:
+            prior = arrival_evidence(its_curves.values, its_protocol, its_parameters, tissue.later)
+            its_protocol = its_protocol._replace(arrival_prior=prior)
+            constants["ArrivalPrior"] = told_prior(prior)
         values = run_method(method, its_curves, its_protocol, its_parameters, device)
-        told = replace(its_curves, constants={**curves.constants, **_constants(recipe, tissue, its_protocol)})
+        told = replace(its_curves, constants=constants)
         items += [
             replace(item, description=f"{item.description}, of pure {NAMES[name]}")
             for item in of_method(its_method, values, told, recipe, its_parameters)
@@ -81,11 +89,15 @@ def _told_apart(
         its_m0 = np.where(its_m0 > 0, its_m0, np.float32(np.nan))
         values = (differences.signals[k].T / its_m0).T
         spread = differences.variance[k] * (m0 / its_m0) ** 2
+        if protocol.relative_noise is not None:
+            spread = spread * protocol.relative_noise
         known = np.isfinite(spread)
+        typical = median(spread[known]) if known.any() else 1.0
         its_protocol = protocol._replace(
             t1_tissue=np.full(len(m0), tissue.t1, np.float32),
             partition_coefficient=tissue.partition_coefficient,
-            noise_variance=protocol.noise_variance * (median(spread[known]) if known.any() else 1.0),
+            noise_variance=protocol.noise_variance * typical,
+            relative_noise=(spread / np.float32(typical)).astype(np.float32),
         )
         found[name] = replace(curves, values=values, protocol=its_protocol), its_protocol
     return found

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus.compute.arrival import with_arrivals
 from bolus.compute.blocks import run_bootstrap, run_method
 from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
 from bolus.compute.partial_volume import pure_maps
@@ -43,7 +44,10 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     protocol = curves.protocol
     if isinstance(protocol, DscProtocol):
         protocol = protocol._replace(residue=recipe["dsc.residue"])
-    for method in methods_for(recipe, protocol):
+    methods = methods_for(recipe, protocol)
+    if isinstance(protocol, AslProtocol):
+        curves, protocol = with_arrivals(curves, protocol, methods, recipe)
+    for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         used.add(machine.name)
         parameters = recipe.parameters(method)

@@ -18,13 +18,12 @@ from bolus_kernels.asl.posterior import (
     ONE,
     WORK,
     Labels,
-    Prior,
-    certain,
     solvable,
     summarise,
     tabulate,
     voxel_posterior,
 )
+from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
 
@@ -35,7 +34,7 @@ def kernel(delays: int) -> Callable[..., None]:
     groups, responses = delays // 4, 4 * FINE
 
     def multi_delay(
-        curves: Any, t1_tissue: Any, slice_delay: Any, given: Any, column: Any, time: Any, duration: Any,
+        curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
         pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
@@ -51,14 +50,16 @@ def kernel(delays: int) -> Callable[..., None]:
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
             since, scalars[3],
         )  # fmt: skip
-        prior = Prior(scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10])
+        prior = Prior(
+            scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10], scalars[11]
+        )
         within = summarise(curves[:, voxel], column, pairs, mean)
         state[voxel] = solvable(
-            True, within, t1_tissue[voxel], slice_delay[voxel], given[voxel], prior.arrival_most
+            True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], given[voxel], prior.arrival_most
         )
         if state[voxel] == 0:
             rate = ONE / t1_tissue[voxel]
-            believed = prior if fitted else certain(prior, given[voxel])
+            believed = of_voxel(prior, noise[voxel], fitted != 0, given[voxel])
             tabulate(labels, table)
             voxel_posterior(
                 mean, within, rate, slice_delay[voxel], False, labels, believed, table, response, work, result
@@ -81,7 +82,7 @@ def launch(
 ) -> None:
     """Fill cbf, att, sd_cbf, sd_att and state, (n,) each.
 
-    curves : (n, t). voxelwise : t1_tissue, slice_delay and, unless it is fitted, arrival, (n,) each.
+    curves : (n, t). voxelwise : t1_tissue, slice_delay, noise and, unless it is fitted, arrival, (n,) each.
     """
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, labels.kept, *prior], np.float32)
     flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)

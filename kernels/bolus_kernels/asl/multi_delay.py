@@ -17,21 +17,21 @@ from bolus_kernels.asl.posterior import (
     ONE,
     WORK,
     Labels,
-    Prior,
-    certain,
     solvable,
     summarise,
     tabulate,
     voxel_posterior,
 )
-from bolus_kernels.asl.protocol import AslProtocol, LookLocker
+from bolus_kernels.asl.prior import Prior, of_voxel
+from bolus_kernels.asl.protocol import LEAST_NOISE, ArrivalPrior, AslProtocol, LookLocker
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
-LEAST_NOISE = 1e-20
+LITERATURE = {"PCASL": (1.3, 1.0), "CASL": (1.3, 1.0), "PASL": (0.7, 1.0)}
+"""Mean and SD of arrivals where nothing else is known, s; Chappell et al., IEEE Trans Signal Process 57:223 (2009)."""
 
 
 @method(
@@ -45,6 +45,7 @@ LEAST_NOISE = 1e-20
         "cbf_sd": (200.0, "ml/100g/min", 1.0, 10000.0),
         "noise_weight": (10.0, "1", 1.0, 10000.0),
     },
+    choices={"att_prior": ("evidence", "given")},
     paper="Buxton et al., Magn Reson Med 40:383 (1998)",
     equation="p(ATT | y), flow and noise integrated out (normal-inverse-gamma), 1/T1' = 1/T1 + f/lambda",
     label="",
@@ -57,9 +58,10 @@ def multi_delay(
 
     curves : (n, t) float32, (control - label)/M0 of tissue. Gives cbf, sd_cbf : ml/100g/min and att,
     sd_att : s, each (n,) float32, and state : (n,) uint8. The flow has the prior N(0, cbf_sd), broad around
-    zero; the noise variance the prior IG(noise_weight/2, noise_weight * pooled variance/2); the arrival
-    N(att_mean, att_sd) between 0 and the last time less a quarter of its bolus, or, where the protocol knows it,
-    what is given (no solution where that is outside).
+    zero; the noise variance the prior IG(noise_weight/2, noise_weight * the voxel's share of the pooled variance/2);
+    the arrival that of the scan's own evidence (att_prior : evidence, where the protocol has it, else that of the
+    literature) or N(att_mean, att_sd) (given), between 0 and the last time less a quarter of its bolus, or, where
+    the protocol knows it, what is given (no solution where that is outside).
     Source: Buxton 1998, eq. 3 and 5; the same posterior on a dense grid is the reference.
     """
     labels, column = labels_of(protocol)
@@ -73,6 +75,7 @@ def multi_delay(
     voxelwise = (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),
+        protocol.voxel_noise,
         np.ascontiguousarray(arrival, np.float32),
     )
     filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
@@ -85,18 +88,28 @@ def multi_delay(
     return refuse_infinite(maps)
 
 
-def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, float]) -> Prior:
+def arrival_prior_of(protocol: AslProtocol, parameters: Mapping[str, Any]) -> ArrivalPrior:
+    """What is believed of arrivals: what was given, what the scan says, or what the literature does."""
+    if parameters["att_prior"] == "given":
+        return ArrivalPrior(parameters["att_mean"], parameters["att_sd"], 0.0, "given")
+    if protocol.arrival_prior is not None:
+        return protocol.arrival_prior
+    return ArrivalPrior(*LITERATURE[protocol.labeling], 0.0, "literature")
+
+
+def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, Any]) -> Prior:
     """The prior in the units of the kernel, from the method's parameters and the scan's pooled noise."""
     last = int(np.argmax(labels.time))
-    noise = max(protocol.noise_variance, LEAST_NOISE)
+    noise, arrival = max(protocol.noise_variance, LEAST_NOISE), arrival_prior_of(protocol, parameters)
     return Prior(
-        np.float32(parameters["att_mean"]),
-        np.float32(1.0 / parameters["att_sd"] ** 2),
+        np.float32(arrival.mean),
+        np.float32(arrival.sd**-2.0),
         np.float32(labels.time[last] - 0.25 * labels.duration[last]),
         np.float32(0.0),
         np.float32(noise * (6000.0 / parameters["cbf_sd"]) ** 2),
         np.float32(parameters["noise_weight"]),
         np.float32(noise),
+        np.float32(arrival.tail),
     )
 
 
@@ -161,8 +174,8 @@ def _readouts(
 
 @kernel
 def _multi_delay(
-    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, arrival: Any, labels: Any, prior: Any,
-    fitted: bool,     cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, labels: Any, prior: Any,
+    fitted: bool, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
@@ -178,10 +191,10 @@ def _multi_delay(
             v = begin + place
             within = summarise(tile[:, place], column, labels.pairs, mean)
             state[v] = solvable(
-                finite[place], within, t1_tissue[v], slice_delay[v], arrival[v], prior.arrival_most
+                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v], prior.arrival_most
             )
             if state[v] == 0:
-                believed = prior if fitted else certain(prior, arrival[v])
+                believed = of_voxel(prior, noise[v], fitted, arrival[v])
                 known = (
                     fitted
                     and last >= 0

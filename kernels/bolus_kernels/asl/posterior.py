@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
+from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -17,9 +18,10 @@ from bolus_kernels.tiles import FINITE
 COARSE, FINE, LEVELS = 32, 16, 6
 """Nodes of the first grid and of each refinement, and the most refinements of one voxel."""
 BLOCKS = COARSE // FINE
-EARLY, CARRIED, INVERSE, BELIEF, PRODUCT, FLOW, SCORE, WEIGHT = (FINE * row for row in range(8))
-MISFIT, WORK = 9 * FINE, 11 * FINE
-"""A row for each number that a node has; one to spare on either side of the misfit, for a neighbour's.
+SQUARE, CARRIED, INVERSE, BELIEF, PRODUCT, FLOW, SCORE, WEIGHT = (FINE * row for row in range(8))
+EARLY, MISFIT, WORK = SQUARE, 9 * FINE, 11 * FINE
+"""A row for each number that a node has; one to spare on either side of the misfit, for a neighbour's. The row of the
+squares is that of what is early while responses are made.
 
 Rows lie at fixed places of one array, and loops run over FINE nodes: the compiler then knows that no row touches
 another and that no node is left over, and a loop becomes a few wide instructions.
@@ -36,8 +38,6 @@ FINEST = np.float32(2e-5)
 """s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
 NONE_BEFORE = np.float32(1e3)
 """s; so long ago was the readout before the first: nothing of it is left."""
-CERTAINTY = np.float32(1e8)
-"""1/s^2; an arrival known to 0.1 ms."""
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
 """1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
 ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
@@ -46,18 +46,6 @@ RULER, LEAST = np.float32(64), np.int32(-(2**31))
 PLACE = np.arange(COARSE, dtype=np.float32).reshape(BLOCKS, FINE)
 FLOW_UNIT = np.float32(6000)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
-
-
-class Prior(NamedTuple):
-    """What is believed before the data, float32: arrival (s), flow (1/s, in shares of the noise), noise variance."""
-
-    arrival: np.float32
-    arrival_precision: np.float32
-    arrival_most: np.float32
-    flow: np.float32
-    flow_weight: np.float32
-    noise_weight: np.float32
-    noise_variance: np.float32
 
 
 class Labels(NamedTuple):
@@ -104,24 +92,17 @@ def tabulate(labels: Any, table: Any) -> None:
 
 
 @part
-def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any, arrival: Any, most: Any) -> int:
+def solvable(
+    finite: bool, within: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, most: Any
+) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
     if not (finite and within <= FINITE):
         return NOT_FINITE
-    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE):
+    if not (t1_tissue > ZERO and t1_tissue <= FINITE and abs(slice_delay) <= FINITE and noise <= FINITE):
         return NO_SOLUTION
     if not (arrival >= ZERO and arrival <= most + slice_delay):
         return NO_SOLUTION
     return 0
-
-
-@part
-def certain(prior: Any, arrival: Any) -> Any:
-    """The prior of a voxel whose arrival is known."""
-    return Prior(
-        arrival, CERTAINTY, prior.arrival_most, prior.flow, prior.flow_weight, prior.noise_weight,
-        prior.noise_variance,
-    )  # fmt: skip
 
 
 @finite_part
@@ -132,8 +113,8 @@ def voxel_posterior(
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
     The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. Voxels of one
-    rate and slice delay share the first grid: it is `known` where `response` and `work`, two of each, hold that
-    of the voxel before in their first. With one of each, it never is.
+    rate and slice delay share the first grid, whatever their noise: it is `known` where `response` and `work`, two
+    of each, hold that of the voxel before in their first. With one of each, it never is.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):
@@ -174,7 +155,7 @@ def respond(
     slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, kept: Any, prior: Any,
     low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any,
 ) -> None:  # fmt: skip
-    """What does not depend on the data: responses, the flow's inverse precision, the log prior it leaves."""
+    """What depends on neither data nor noise: responses, the square of each arrival's, its log prior."""
     for g in range(table.shape[0]):
         for k in range(4):
             time, duration = table[g, TIME + k] + slice_delay, table[g, DURATION + k]
@@ -201,10 +182,9 @@ def respond(
         deplete(relaxation, kept, nodes, table, response, work)
     for b in range(nodes // FINE):
         for j in range(FINE):
-            inverse = ONE / (prior.flow_weight + work[b, INVERSE + j])
             away = low + step * PLACE[b, j] - prior.arrival
-            work[b, INVERSE + j], work[b, PRODUCT + j] = inverse, ZERO
-            work[b, BELIEF + j] = HALF * (log(inverse) - prior.arrival_precision * away * away)
+            work[b, SQUARE + j], work[b, PRODUCT + j] = work[b, INVERSE + j], ZERO
+            work[b, BELIEF + j] = believed(away, prior.arrival_precision, prior.arrival_tail)
 
 
 @finite_part
@@ -238,6 +218,9 @@ def score_nodes(
     floor : the misfit that no arrival can go below.
     """
     weight, expected = prior.flow_weight, prior.flow_weight * prior.flow
+    for b in range(nodes // FINE):
+        for j in range(FINE):
+            work[b, INVERSE + j] = ONE / (weight + work[b, SQUARE + j])
     for g in range(table.shape[0]):
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         y0, y1, y2, y3 = of_four(table, g, MEAN)
@@ -261,7 +244,8 @@ def score_nodes(
     best = LEAST
     for b in range(nodes // FINE):
         for j in range(FINE):
-            score = work[b, BELIEF + j] - HALF * freedom * log(work[b, MISFIT + j])
+            width, misfit = log(work[b, INVERSE + j]), log(work[b, MISFIT + j])
+            score = work[b, BELIEF + j] + HALF * (width - freedom * misfit)
             work[b, SCORE + j], work[b, PRODUCT + j] = score, ZERO
             best = max(best, np.int32(RULER * score))
     return np.float32(best) / RULER

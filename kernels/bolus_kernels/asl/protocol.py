@@ -8,6 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labeling = Literal["PCASL", "CASL", "PASL"]
+LEAST_NOISE = 1e-20
+"""No variance is less: a scan without noise has a posterior too."""
+
+
+class ArrivalPrior(NamedTuple):
+    """What is believed of the arrivals of a scan: mean and sd, s; how it came to be known.
+
+    The log density is -z^2/2 / (1 + tail z^2), z the arrival's distance from the mean in SDs: a normal's where `tail`
+    is 0, else a normal's in the middle and flat far from it, so that blood that comes very late is let be.
+    """
+
+    mean: float
+    sd: float
+    tail: float
+    how: str
 
 
 class LookLocker(NamedTuple):
@@ -32,6 +47,8 @@ class AslProtocol(NamedTuple):
     of M0), how one pair scatters about the mean of its delay, pooled over the scan. tissue_relaxation : the
     label decays with tissue T1 after arrival (else with that of blood). arterial_transit_time : (n,) s, taken as
     known instead of fitted where it is given. look_locker : the pulses of the readouts, where one label has several.
+    relative_noise : (n,), variance of one pair in a voxel over noise_variance; 1 where it is not given.
+    arrival_prior : what the whole scan says of arrivals, where it was asked.
     """
 
     labeling: Labeling
@@ -46,14 +63,24 @@ class AslProtocol(NamedTuple):
     tissue_relaxation: bool = True
     arterial_transit_time: NDArray[Any] | None = None
     look_locker: LookLocker | None = None
+    relative_noise: NDArray[Any] | None = None
+    arrival_prior: ArrivalPrior | None = None
+
+    @property
+    def voxel_noise(self) -> NDArray[np.float32]:
+        """Variance of one pair in each voxel, (n,), never 0."""
+        relative = np.ones(len(self.t1_tissue)) if self.relative_noise is None else self.relative_noise
+        noise = np.asarray(relative, np.float64) * self.noise_variance
+        return np.ascontiguousarray(np.maximum(noise, LEAST_NOISE), np.float32)
 
     def rows(self, block: slice) -> AslProtocol:
         """The same protocol for some of the voxels."""
-        known = self.arterial_transit_time
+        known, relative = self.arterial_transit_time, self.relative_noise
         return self._replace(
             t1_tissue=self.t1_tissue[block],
             slice_delay=self.slice_delay[block],
             arterial_transit_time=None if known is None else known[block],
+            relative_noise=None if relative is None else relative[block],
         )
 
     def pairs(self, chosen: NDArray[np.bool_]) -> AslProtocol:

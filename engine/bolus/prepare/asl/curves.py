@@ -19,7 +19,7 @@ from bolus.prepare.asl.constants import (
     t1_of_tissue,
 )
 from bolus.prepare.asl.formulas import excitation, labeling_of, readouts_of
-from bolus.prepare.asl.noise import between_neighbours, noise_variance
+from bolus.prepare.asl.noise import noise_of
 from bolus.prepare.asl.outliers import without_outliers
 from bolus.prepare.asl.partial_volume import pure_tissues
 from bolus.prepare.asl.tissues import tissues_of
@@ -58,10 +58,11 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     late = slice_delay(acquisition, mask.shape, rows)
     difference = differences(image, columns, rows)
     mean_difference = difference.mean(0)
-    difference /= np.where(calibrated, m0, np.float32(np.nan))
+    scale = 1 / np.where(calibrated, m0, np.float32(np.nan))
     if acquisition.bolus_cut_off == "QUIPSS":  # label arrives until the readout: more of it in a later slice
         duration = np.float32(columns.duration[0])
-        difference *= duration / (duration + late)
+        scale *= duration / (duration + late)
+    difference *= scale
     tissues = tissues_of(series, rows)
     pure = pure_tissues(series, acquisition, recipe, measured, m0, rows, tissues, excited, warnings)
     pairs = len(difference)
@@ -70,19 +71,15 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     )
     if len(difference) < pairs:
         mean_difference = differences(image, columns, rows).mean(0)
-    scattered = "pairs" if len(difference) > 1 else "neighbours"
-    if scattered == "pairs":
-        noise = noise_variance(difference.T[np.isfinite(difference).all(0)], columns.delay, columns.duration)
-    else:
-        noise = between_neighbours(difference[0], rows, mask.shape)
+    noise = noise_of(difference.T, scale, columns.delay, columns.duration, rows, mask.shape)
     t1_blood = t1_of_blood(series, acquisition, recipe)
     efficiency = efficiency_of(acquisition, recipe, warnings)
     arrival, told_arrival = transit_time(series, acquisition, recipe, columns, rows, warnings)
     readouts, told_readouts = readouts_of(acquisition, columns)
     protocol = AslProtocol(
         labeling, columns.delay, columns.duration, efficiency.value, t1_blood.value, t1,
-        recipe["asl.partition_coefficient"], late, noise, recipe["asl.t1_relaxation"] == "tissue",
-        arrival, readouts,
+        recipe["asl.partition_coefficient"], late, noise.variance, recipe["asl.t1_relaxation"] == "tissue",
+        arrival, readouts, noise.relative,
     )  # fmt: skip
     constants = {
         **_constants(acquisition, recipe, columns),
@@ -94,9 +91,10 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         **told_m0,
         **told_outliers,
         "NoiseVariance": constant(
-            noise,
+            noise.variance,
             "1",
-            f"scatter of {scattered} in units of M0, pooled over the brain",
+            f"scatter of {'pairs' if len(difference) > 1 else 'neighbours'} in the signal, pooled over the brain, "
+            "over the median M0^2",
         ),
     }
     kept = "all pairs" if len(difference) == pairs else f"the {len(difference)} pairs kept of {pairs}"

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-SUBSPACE = 3
+from bolus_kernels.asl.pairs import scatter
+
+SUBSPACE = 4
 MEDIAN_OF_CHI_SQUARE = 0.4549
 """Of one degree of freedom."""
+
+
+class Noise(NamedTuple):
+    """variance : 1 (squares of fractions of M0), of one pair in the middle voxel; relative : (n,), over it."""
+
+    variance: float
+    relative: NDArray[np.float32]
+
+
+def noise_of(
+    values: NDArray[Any],
+    scale: NDArray[Any],
+    delay: NDArray[Any],
+    duration: NDArray[Any],
+    rows: NDArray[Any],
+    shape: tuple[int, ...],
+) -> Noise:
+    """The noise of every voxel's pairs, from what an image has everywhere alike.
+
+    values : (n, t) float32, fractions of M0, of the voxels `rows` (Fortran order) of a volume of `shape`. scale : (n,),
+    by what the signal was multiplied to give them, 1/M0. Pooled in units of the signal, over voxels that have all
+    their numbers, of a lone pair over neighbours; relative is 1 where M0 is not known.
+    """
+    whole = np.isfinite(values.T).all(0) & np.isfinite(scale) & (scale > 0)
+    if not whole.any():
+        return Noise(0.0, np.ones(len(values), np.float32))
+    squares = np.square(scale, dtype=np.float64)
+    relative = np.where(np.isfinite(squares), squares / np.median(squares[whole]), 1.0).astype(np.float32)
+    alike = values.T[:, whole] / np.sqrt(relative[whole])
+    if len(alike) == 1:
+        return Noise(between_neighbours(alike[0], rows[whole], shape), relative)
+    return Noise(noise_variance(alike.T, delay, duration), relative)
 
 
 def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[Any]) -> float:
@@ -17,7 +51,7 @@ def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[
 
     values : (n, t) float32. With repeats: the median over voxels of the variance within delays, divided by the
     median of chi-square over its degrees of freedom. Without: what is left of the curves' second-moment matrix
-    beyond its three largest components, for a kinetic curve lies close to three of them.
+    beyond its four largest components, for kinetic curves of all arrivals and relaxation times lie close to four.
     """
     if values.shape[0] == 0:
         return 0.0
@@ -26,10 +60,7 @@ def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[
     )
     freedom = int(counts.sum() - counts.size)
     if freedom > 0:
-        within = np.zeros(values.shape[0])
-        for which in range(counts.size):
-            group = values[:, kind.reshape(-1) == which].astype(np.float64)
-            within += ((group - group.mean(1, keepdims=True)) ** 2).sum(1)
+        within = scatter(values, kind.reshape(-1)).within
         return float(np.median(within) / (freedom * (1 - 2 / (9 * freedom)) ** 3))
     matrix = values.astype(np.float64)
     power = np.linalg.eigvalsh(matrix.T @ matrix / matrix.shape[0])

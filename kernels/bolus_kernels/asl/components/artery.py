@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bolus_kernels.jit import finite_part, inlined
+from bolus_kernels.asl.prior import believed
+from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp, log
 
 NODES = 32
@@ -43,6 +44,7 @@ class Belief(NamedTuple):
     log_odds: np.float32
     noise_weight: np.float32
     noise_variance: np.float32
+    arrival_tail: np.float32
 
 
 class Room(NamedTuple):
@@ -58,6 +60,16 @@ class Room(NamedTuple):
     pair: Any
     interval: Any
     sums: Any
+
+
+@part
+def of_voxel(belief: Any, noise: Any) -> Any:
+    """What is believed of a voxel with noise of its own; the SDs of flow and volume stay what they are."""
+    more = noise / belief.noise_variance
+    return Belief(
+        belief.arrival, belief.arrival_precision, belief.arrival_most, belief.lead, more * belief.flow_weight,
+        more * belief.volume_weight, belief.log_odds, belief.noise_weight, noise, belief.arrival_tail,
+    )  # fmt: skip
 
 
 @inlined
@@ -79,7 +91,7 @@ def intervals(mean: Any, fade: Any, late: Any, read: Any, tables: Any, belief: A
             square += read.pairs[i] * h * h
             product += read.pairs[i] * h * mean[i]
         away = HALF * (max(tables.early[k], -late) + tables.late[k]) + late - belief.arrival + belief.lead
-        weight = exp(max(-HALF * belief.arrival_precision * away * away, FAINTEST))
+        weight = exp(max(believed(away, belief.arrival_precision, belief.arrival_tail), FAINTEST))
         room.interval[0, k], room.interval[1, k], room.interval[2, k] = square, product, weight
         whole += weight * max(ZERO, tables.late[k] - max(tables.early[k], -late))
     for k in range(tables.blood.shape[0]):

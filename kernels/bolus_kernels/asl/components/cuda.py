@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Room
+from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses
 from bolus_kernels.asl.posterior import Labels, summarise
@@ -30,7 +30,7 @@ def posterior(
     state: NDArray[np.uint8],
     device: Device,
 ) -> None:
-    """Fill found : (RESULTS, n) and state : (n,); curves : (n, t), voxelwise : t1_tissue and slice_delay, (n,)."""
+    """Fill found : (RESULTS, n) and state : (n,); curves : (n, t), voxelwise : t1_tissue, slice_delay, noise, (n,)."""
     intervals, delays = tables.blood.shape
     shapes = (
         (delays,),
@@ -54,9 +54,9 @@ def posterior(
 
 
 def _posterior(
-    curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, time: Any, duration: Any, pairs: Any, since: Any,
-    pulsed: int, tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any, late: Any,
-    middle: Any, b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any,
+    curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, column: Any, time: Any, duration: Any, pairs: Any,
+    since: Any, pulsed: int, tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any,
+    late: Any, middle: Any, b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any,
     found: Any, state: Any,
 ) -> None:  # fmt: skip
     voxel = cuda.grid(1)
@@ -64,12 +64,12 @@ def _posterior(
         return
     mean = means[:, voxel]
     within = summarise(curves[:, voxel], column, pairs, mean)
-    state[voxel] = solvable(finite(curves, voxel), within, t1_tissue[voxel], slice_delay[voxel])
+    state[voxel] = solvable(finite(curves, voxel), within, t1_tissue[voxel], slice_delay[voxel], noise[voxel])
     if state[voxel] == 0:
         tables = Responses(tissue, rate, arrival, blood, early, late, middle)
-        belief = Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8])
+        belief = of_voxel(Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9]), noise[voxel])
         read = Labels(
-            time, duration, pairs, b[9], b[10], b[11], pulsed != 0, tissue_relaxation != 0, since, b[12]
+            time, duration, pairs, b[10], b[11], b[12], pulsed != 0, tissue_relaxation != 0, since, b[13]
         )
         room = Room(
             response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel]

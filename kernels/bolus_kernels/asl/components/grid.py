@@ -35,6 +35,7 @@ from bolus_kernels.asl.components.artery import (
 )  # fmt: skip
 from bolus_kernels.asl.components.response import LEAST_RATE, MOST_FLOW, RATE_STEP, STEP
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
+from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
@@ -95,7 +96,7 @@ def respond(
                 line[j] = here + up * (w0 * first[m] + w1 * second[m] + w2 * third[m] - here)
     for j in range(NODES):
         away = low + step * PLACE[j] + late - belief.arrival
-        node[BELIEF + j] = -HALF * belief.arrival_precision * away * away
+        node[BELIEF + j] = believed(away, belief.arrival_precision, belief.arrival_tail)
     node[BELIEF] -= LOG_TWO  # nodes at an end stand for half the space of the others
     node[BELIEF + NODES - 1] -= LOG_TWO
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid, trapezoid
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Room
+from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
-from bolus_kernels.asl.multi_delay import LEAST_NOISE, labels_of
+from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of
 from bolus_kernels.asl.posterior import Labels, summarise
-from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
@@ -45,7 +45,11 @@ ONE = np.float32(1)
         "width": (0.14, "s", 0.01, 1.0),
         "exchange_time": (0.5, "s", 0.01, 5.0),
     },
-    choices={"dispersion": ("none", "gamma", "gaussian"), "tissue": ("well_mixed", "two_compartment")},
+    choices={
+        "att_prior": ("evidence", "given"),
+        "dispersion": ("none", "gamma", "gaussian"),
+        "tissue": ("well_mixed", "two_compartment"),
+    },
     paper="Chappell et al., Magn Reson Med 63:1357 (2010)",
     equation="dM(t) = tissue (Buxton 1998) + 2 a M0a aBV e^(-Da/T1b) on Da < t < Da + tau; sum over models with and "
     "without the arterial term, over D and Da <= D; f, aBV >= 0 and noise integrated out",
@@ -60,8 +64,8 @@ def kinetic_model(
     curves : (n, t) float32, (control - label)/M0 of tissue. Gives cbf : ml/100g/min, att : s, abv : ml/100ml,
     aat : s (arterial arrival, of the arterial component alone), and the SD of each, all (n,) float32, and
     state : (n,) uint8. Averages over two models: without and with an artery, so that a component that the data do not
-    support is not invented. Priors as in multi_delay; aBV half-normal (abv_sd); arterial arrival
-    N(att_mean - arterial_lead, att_sd), not after the tissue's. dispersion : gamma (sharpness, time_to_peak) or
+    support is not invented. Priors as in multi_delay; aBV half-normal (abv_sd); arterial arrival as the tissue's,
+    but earlier by arterial_lead, and not after it. dispersion : gamma (sharpness, time_to_peak) or
     gaussian (width); tissue : two_compartment (exchange_time). Source: Buxton 1998; Chappell 2010 (arterial),
     2013 (dispersion); Parkes and Tofts 2002 (exchange).
     """
@@ -79,6 +83,7 @@ def kinetic_model(
     voxelwise = (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),
+        protocol.voxel_noise,
     )
     found = np.full((RESULTS, curves.shape[0]), np.nan, np.float32)
     told = (column, read, tables, belief)
@@ -101,22 +106,26 @@ def belief_of(protocol: AslProtocol, read: Labels, parameters: Mapping[str, Any]
     """
     noise = max(protocol.noise_variance, LEAST_NOISE)
     probability, last = parameters["arterial_probability"], int(np.argmax(read.time))
+    expected = arrival_prior_of(protocol, parameters)
     latest = read.time[last] - 0.25 * read.duration[last]
     log_odds = NEVER
     if probability > 0:
-        spread, mean = parameters["att_sd"], parameters["att_mean"]
         arrival = np.linspace(0.0, latest, 2001)
-        tissue = np.exp(-0.5 * ((arrival - mean) / spread) ** 2)
-        artery = np.exp(-0.5 * ((arrival - mean + parameters["arterial_lead"]) / spread) ** 2)
+        tissue, artery = (
+            np.exp(-0.5 * z**2 / (1 + expected.tail * z**2))
+            for lead in (0.0, parameters["arterial_lead"])
+            for z in [(arrival - expected.mean + lead) / expected.sd]
+        )
         before = cumulative_trapezoid(artery, arrival, initial=0)
         in_order = trapezoid(tissue * before, arrival) / (trapezoid(tissue, arrival) * before[-1])
         log_odds = np.log(probability / (1 - probability) / in_order)
     numbers = (
-        parameters["att_mean"], parameters["att_sd"] ** -2.0, latest,
+        expected.mean, expected.sd**-2.0, latest,
         parameters["arterial_lead"],
         noise * (6000.0 / parameters["cbf_sd"]) ** 2, noise * (100.0 / parameters["abv_sd"]) ** 2,
         log_odds,
         parameters["noise_weight"], noise,
+        expected.tail,
     )  # fmt: skip
     return Belief(*(np.float32(number) for number in numbers))
 
@@ -130,8 +139,8 @@ def room(tables: Responses) -> Room:
 
 @kernel
 def _kinetic_model(
-    curves: Any, t1_tissue: Any, slice_delay: Any, column: Any, read: Any, tables: Any, belief: Any, room: Any,
-    found: Any, state: Any,
+    curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, column: Any, read: Any, tables: Any, belief: Any,
+    room: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
     mean, result = np.empty(read.pairs.size, np.float32), np.empty(RESULTS, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
@@ -141,8 +150,9 @@ def _kinetic_model(
         for place in range(width):
             v = begin + place
             within = summarise(tile[:, place], column, read.pairs, mean)
-            state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v])
+            state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v], noise[v])
             if state[v] == 0:
                 rate = ONE / t1_tissue[v]
-                voxel_components(mean, within, rate, slice_delay[v], read, tables, belief, room, result)
+                local = of_voxel(belief, noise[v])
+                voxel_components(mean, within, rate, slice_delay[v], read, tables, local, room, result)
                 found[:, v] = result

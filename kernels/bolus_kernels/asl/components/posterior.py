@@ -50,11 +50,13 @@ MASS, F, D, A, FF, DD, AA, DA, DADA = range(9)
 
 
 @part
-def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any) -> int:
+def solvable(finite: bool, within: Any, t1_tissue: Any, slice_delay: Any, noise: Any) -> int:
     """The state of a voxel before it is computed, from what would break its arithmetic."""
     if not (finite and within <= FINITE):
         return NOT_FINITE
     if not (t1_tissue > ZERO and t1_tissue <= FINITE and slice_delay >= ZERO and slice_delay <= LATEST):
+        return NO_SOLUTION
+    if not noise <= FINITE:
         return NO_SOLUTION
     return 0
 

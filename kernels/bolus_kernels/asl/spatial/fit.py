@@ -14,10 +14,10 @@ from bolus_kernels.asl.posterior import (
     ONE,
     WORK,
     Labels,
-    Prior,
     tabulate,
     voxel_posterior,
 )
+from bolus_kernels.asl.prior import Prior
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel, part
 
@@ -65,7 +65,7 @@ def fit(
 def local(belief: Any, belief_sd: Any, arrival: Any, arrival_sd: Any, noise: Any, latest: Any) -> Any:
     """A voxel's own prior."""
     weight = noise / (belief_sd * belief_sd)
-    return Prior(arrival, ONE / (arrival_sd * arrival_sd), latest, belief, weight, KNOWN, noise)
+    return Prior(arrival, ONE / (arrival_sd * arrival_sd), latest, belief, weight, KNOWN, noise, ZERO)
 
 
 @kernel

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.multi_delay import LEAST_NOISE, labels_of, prior_of
+from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, prior_of
 from bolus_kernels.asl.posterior import FLOW_UNIT
-from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
 from bolus_kernels.asl.spatial.choice import (
     Setting,
     Widths,
@@ -128,8 +128,8 @@ def _scan(
     images: NDArray[np.float32], parameters: Mapping[str, Any], device: Device,
 ) -> Scan:  # fmt: skip
     labels, _ = labels_of(protocol)
-    prior = prior_of(protocol, labels, parameters)
-    first = (0.0, parameters["cbf_sd"] / float(FLOW_UNIT), parameters["att_mean"], parameters["att_sd"])
+    prior, arrival = prior_of(protocol, labels, parameters), arrival_prior_of(protocol, parameters)
+    first = (0.0, parameters["cbf_sd"] / float(FLOW_UNIT), arrival.mean, arrival.sd)
     t1 = np.asarray(protocol.t1_tissue, np.float32)[rows]
     return Scan(
         lattice(voxels, voxel_size, REACH),

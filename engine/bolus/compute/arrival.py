@@ -1,0 +1,41 @@
+"""What a scan says of its own arrivals, once, before its methods run: the prior that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bolus.recipe import Recipe
+from bolus.series import Curves
+from bolus.voxels import constant
+from bolus_kernels.asl.evidence import arrival_evidence
+from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
+from bolus_kernels.method import Method
+from bolus_kernels.shelf import shelf
+
+CHOICE, EVIDENCE = "att_prior", "evidence"
+
+
+def with_arrivals(
+    curves: Curves, protocol: AslProtocol, methods: Sequence[Method], recipe: Recipe
+) -> tuple[Curves, AslProtocol]:
+    """The scan with its prior of arrivals in the protocol and among the constants, where a method asks for it."""
+    asked = [*methods, shelf()["multi_delay"]] if recipe["asl.spatial"] else list(methods)
+    for method in asked:
+        parameters = recipe.parameters(method)
+        if parameters.get(CHOICE) == EVIDENCE:
+            prior = arrival_evidence(curves.values, protocol, parameters)
+            told = {**curves.constants, "ArrivalPrior": told_prior(prior)}
+            protocol = protocol._replace(arrival_prior=prior)
+            return replace(curves, constants=told, protocol=protocol), protocol
+    return curves, protocol
+
+
+def told_prior(prior: ArrivalPrior) -> Mapping[str, Any]:
+    """How a sidecar tells a prior of arrivals."""
+    return {
+        "Mean": constant(prior.mean, "s", prior.how),
+        "StandardDeviation": constant(prior.sd, "s", prior.how),
+        "Tail": prior.tail,
+    }
