@@ -8,9 +8,10 @@ import numpy as np
 from benchmarks import example
 from bolus_kernels import device
 from bolus_kernels.asl.multi_delay import labels_of
-from bolus_kernels.asl.spatial.fit import Beliefs, fit
+from bolus_kernels.asl.spatial.belief import ROWS, Beliefs
+from bolus_kernels.asl.spatial.fit import fit
 from bolus_kernels.asl.spatial.lattice import lattice, spread, window
-from bolus_kernels.asl.spatial.smoothing import ROWS, average
+from bolus_kernels.asl.spatial.smoothing import average
 from tests.kernels.simulated_gpu import stand_in
 
 SIDES, SIZE = (7, 5, 3), np.array([4.0, 4.0, 6.0])

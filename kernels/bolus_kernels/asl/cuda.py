@@ -10,19 +10,8 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.posterior import (
-    BLOCKS,
-    FINE,
-    FLOW_UNIT,
-    FOUR,
-    ONE,
-    WORK,
-    Labels,
-    solvable,
-    summarise,
-    tabulate,
-    voxel_posterior,
-)
+from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, summarise, tabulate
+from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device

@@ -9,25 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.multi_delay import LITERATURE, labels_of, prior_of
-from bolus_kernels.asl.posterior import (
+from bolus_kernels.asl.nodes import (
     BLOCKS,
     COARSE,
     FINE,
     FOUR,
-    HALF,
-    LEAST_RATE,
     MEAN,
-    ONE,
     SCORE,
-    TYPICAL_FLOW,
     WORK,
-    ZERO,
     respond,
-    score_nodes,
-    solvable,
     summarise,
     tabulate,
 )
+from bolus_kernels.asl.posterior import HALF, LEAST_RATE, ONE, TYPICAL_FLOW, ZERO, score_nodes, solvable
 from bolus_kernels.asl.prior import of_voxel
 from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
 from bolus_kernels.jit import kernel

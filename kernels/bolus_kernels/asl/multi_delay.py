@@ -8,20 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.posterior import (
-    BLOCKS,
-    FINE,
-    FLOW_UNIT,
-    FOUR,
-    NONE_BEFORE,
-    ONE,
-    WORK,
-    Labels,
-    solvable,
-    summarise,
-    tabulate,
-    voxel_posterior,
-)
+from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, NONE_BEFORE, WORK, Labels, summarise, tabulate
+from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.asl.protocol import LEAST_NOISE, ArrivalPrior, AslProtocol, LookLocker
 from bolus_kernels.device import Device

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses
-from bolus_kernels.asl.posterior import Labels, summarise
+from bolus_kernels.asl.nodes import Labels, summarise
 from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
 from bolus_kernels.device import Device
 

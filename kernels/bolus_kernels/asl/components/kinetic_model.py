@@ -13,7 +13,7 @@ from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
 from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of
-from bolus_kernels.asl.posterior import Labels, summarise
+from bolus_kernels.asl.nodes import Labels, summarise
 from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from scipy.special import gammainc, ndtr
 
-from bolus_kernels.asl.posterior import NONE_BEFORE, Labels
+from bolus_kernels.asl.nodes import NONE_BEFORE, Labels
 from bolus_kernels.asl.protocol import AslProtocol
 
 Array = NDArray[np.float64]

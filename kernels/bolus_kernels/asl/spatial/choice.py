@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.spatial.fit import Beliefs, fit
+from bolus_kernels.asl.spatial.belief import FOUR, Beliefs
+from bolus_kernels.asl.spatial.fit import fit
 from bolus_kernels.asl.spatial.neighbours import LEAST_SD, Neighbourhood, Pairs, Scan, components
-from bolus_kernels.asl.spatial.smoothing import FOUR, Tolerance, grown
+from bolus_kernels.asl.spatial.smoothing import Tolerance, grown
 
 LOOKS, KINETICS = (0.1, 0.2, 0.4, 0.8), (16.0, 32.0, 64.0)
 """Tolerances to choose from, strict before generous."""

@@ -10,15 +10,15 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.posterior import BLOCKS, FINE, FOUR, WORK, Labels, tabulate, voxel_posterior
-from bolus_kernels.asl.spatial import smoothing
-from bolus_kernels.asl.spatial.fit import Beliefs, local
+from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, tabulate
+from bolus_kernels.asl.posterior import voxel_posterior
+from bolus_kernels.asl.spatial.belief import CERTAIN, VALID, Beliefs, local
+from bolus_kernels.asl.spatial.belief import FOUR as VALUES
 from bolus_kernels.asl.spatial.lattice import Lattice, Window
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
 
 ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-20)
-VALID, CERTAIN = smoothing.VALID, smoothing.CERTAIN
 
 
 def average(
@@ -26,7 +26,7 @@ def average(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """As `smoothing.average`."""
     n = grid.place.size
-    mean, count = np.empty((n, smoothing.FOUR), np.float32), np.empty(n, np.float32)
+    mean, count = np.empty((n, VALUES), np.float32), np.empty(n, np.float32)
     over_voxels(_average, (grid.place,), (*around, field, values), (mean, count), device)
     return mean, count
 

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.posterior import (
-    BLOCKS,
-    FINE,
-    FOUR,
-    ONE,
-    WORK,
-    Labels,
-    tabulate,
-    voxel_posterior,
-)
-from bolus_kernels.asl.prior import Prior
+from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, tabulate
+from bolus_kernels.asl.posterior import voxel_posterior
+from bolus_kernels.asl.spatial.belief import Beliefs, local
 from bolus_kernels.device import Device
-from bolus_kernels.jit import kernel, part
+from bolus_kernels.jit import kernel
 
-KNOWN = np.float32(1000.0)
-"""Degrees of freedom of a noise variance that is taken as known."""
 ZERO = np.float32(0)
-
-
-class Beliefs(NamedTuple):
-    """What is believed of each voxel, (n,) float32: flow (1/s) and arrival (s), with their SDs."""
-
-    flow: NDArray[np.float32]
-    flow_sd: NDArray[np.float32]
-    arrival: NDArray[np.float32]
-    arrival_sd: NDArray[np.float32]
 
 
 def fit(
@@ -59,13 +40,6 @@ def fit(
     else:
         _fit(means, *voxelwise, labels, latest, *found)
     return found
-
-
-@part
-def local(belief: Any, belief_sd: Any, arrival: Any, arrival_sd: Any, noise: Any, latest: Any) -> Any:
-    """A voxel's own prior."""
-    weight = noise / (belief_sd * belief_sd)
-    return Prior(arrival, ONE / (arrival_sd * arrival_sd), latest, belief, weight, KNOWN, noise, ZERO)
 
 
 @kernel

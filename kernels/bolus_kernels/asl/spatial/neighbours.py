@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import ZERO, depleted, pasl, pcasl
-from bolus_kernels.asl.posterior import Labels
-from bolus_kernels.asl.spatial.fit import Beliefs, fit
+from bolus_kernels.asl.nodes import Labels
+from bolus_kernels.asl.spatial.belief import FOUR, ROWS, VALID, Beliefs
+from bolus_kernels.asl.spatial.fit import fit
 from bolus_kernels.asl.spatial.lattice import Lattice, spread, window
-from bolus_kernels.asl.spatial.smoothing import FOUR, ROWS, VALID, average
+from bolus_kernels.asl.spatial.smoothing import average
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.scalar import exp

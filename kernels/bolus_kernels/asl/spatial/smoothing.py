@@ -9,14 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus_kernels.asl.spatial.belief import CERTAIN, FOUR, KINETIC, LOOK, LOOKS, ROWS, TESTED, VALID
 from bolus_kernels.asl.spatial.lattice import LANES, Lattice, Window, spread, window
 from bolus_kernels.device import Device
 from bolus_kernels.jit import finite_part, kernel
 
-LOOKS, TESTED, FOUR = 3, 3, 4
-"""Structural images and kinetic components that weights compare; values that are averaged at a time."""
-VALID, LOOK, KINETIC, CERTAIN, ROWS = 0, 1, 1 + LOOKS, 1 + LOOKS + TESTED, 2 + LOOKS + TESTED
-"""Rows of a field: 1 where there is a voxel; what it looks like; its kinetics; how certain these are."""
 STRETCHES = 64
 """Of the lattice, that a thread takes at a time."""
 ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)

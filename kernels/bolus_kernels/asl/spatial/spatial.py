@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, prior_of
 from bolus_kernels.asl.posterior import FLOW_UNIT
 from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
+from bolus_kernels.asl.spatial.belief import LOOKS, Beliefs
 from bolus_kernels.asl.spatial.choice import (
     Setting,
     Widths,
@@ -19,10 +20,10 @@ from bolus_kernels.asl.spatial.choice import (
     choose_widths,
     standardised,
 )
-from bolus_kernels.asl.spatial.fit import Beliefs, fit
+from bolus_kernels.asl.spatial.fit import fit
 from bolus_kernels.asl.spatial.lattice import lattice
 from bolus_kernels.asl.spatial.neighbours import Neighbourhood, Pairs, Scan, neighbourhood
-from bolus_kernels.asl.spatial.smoothing import LOOKS, grown
+from bolus_kernels.asl.spatial.smoothing import grown
 from bolus_kernels.device import Device
 from bolus_kernels.method import VoxelMaps, refuse_infinite
 from bolus_kernels.state import State
