@@ -82,7 +82,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     protocol = AslProtocol(
         labeling, columns.delay, columns.duration, efficiency.value, t1_blood.value, t1,
         recipe["asl.partition_coefficient"], late, noise, recipe["asl.t1_relaxation"] == "tissue",
-        arrival, readouts,
+        arterial_transit_time=arrival, look_locker=readouts,
     )  # fmt: skip
     constants = {
         **_constants(acquisition, recipe, columns),
@@ -94,9 +94,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         **told_m0,
         **told_outliers,
         "NoiseVariance": constant(
-            noise,
-            "1",
-            f"scatter of {scattered} in units of M0, pooled over the brain",
+            noise, "1", f"scatter of {scattered} in units of M0, pooled over the brain"
         ),
     }
     kept = "all pairs" if len(difference) == pairs else f"the {len(difference)} pairs kept of {pairs}"
