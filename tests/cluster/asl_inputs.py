@@ -166,6 +166,12 @@ CASES = {
     "intended": Case(m0=m0({"IntendedFor": ["perf/sub-NAME_run-9_asl.nii.gz", "perf/sub-NAME_asl.nii.gz"]})),
     "uri": Case(m0=m0({"IntendedFor": "bids::sub-NAME/perf/sub-NAME_asl.nii.gz"})),
     "samename": Case(m0=m0({})),
+    "unusedzeros": Case(
+        {"PostLabelingDelay": [0, 1.8, 1.8], "LabelingDuration": [0, 1.8, 1.8], "RepetitionTimePreparation": [0, 6, 6]},
+        ["m0scan", *PAIR],
+        {"RepetitionTimePreparation": 6.0, "PostLabelingDelay": 1.8, "LabelingDuration": 1.8},
+        warns="m0scan volumes of the series were not used",
+    ),
     "estimate": Case({"M0Type": "Estimate", "M0Estimate": 1000.0 / 0.9}),
     "absent": Case({"M0Type": "Absent"}),
     "slices": Case({"MRAcquisitionType": "2D", "SliceTiming": SLICES}),

@@ -73,6 +73,17 @@ def test_values_are_those_of_the_same_place(tmp_path, name):
     assert ("have no M0" in warning) == (not reached.all())
 
 
+def test_volumes_are_resampled_one_by_one(tmp_path):
+    series = placed(tmp_path, "asl.nii.gz", SHAPE, grid_of(ZOOMS))
+    image = placed(tmp_path, "m0.nii.gz", *CASES["finer"])
+    twice = np.stack([image.data, 2 * image.data], axis=3)
+    nibabel.save(nibabel.Nifti1Image(twice, image.grid.affine), tmp_path / "twice.nii.gz")
+    found, _ = resampled(load(tmp_path / "twice.nii.gz")[0], series)
+    assert found.data.shape == (*SHAPE, 2)
+    np.testing.assert_allclose(found.data[..., 1], 2 * found.data[..., 0], rtol=1e-6)
+    np.testing.assert_array_equal(found.data[..., 0], resampled(image, series)[0].data)
+
+
 def with_m0(folder, shape, affine, subject="sub-Sub1"):
     """A data set whose M0, of a head of the same size and place, has a grid of its own."""
     made = layout(["control", "label"])

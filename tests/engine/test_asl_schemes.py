@@ -1,4 +1,4 @@
-"""Labelling of every kind, from files to flow: encoded, Look-Locker, velocity-selective, cut off, of any duration."""
+"""Labelling of every kind, from files to flow: encoded, velocity-selective, cut off, of any duration."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from bolus.prepare.asl.encoding import signs_of
 from tests.engine.labelled import (
     ARRIVAL,
     BRIGHTNESS,
-    EFFICIENCY,
     FLOW,
     PARTITION,
     T1_BLOOD,
@@ -148,32 +147,6 @@ def test_a_word_of_an_encoding_in_the_sidecar_is_not_passed_over(tmp_path, refus
     made = layout(["control", "label"], HadamardMatrixSize=8)
     error = refused(computed, made, tmp_path)
     assert error.code is Code.META and "HadamardMatrixSize" in error.seen and "asl.encoding" in error.mend
-
-
-@pytest.mark.parametrize("labeling", ["PCASL", "CASL", "PASL"])
-def test_look_locker_readouts_are_reckoned_with(tmp_path, labeling):
-    """Truth: the readouts' pulses one by one, each leaving cos 20 of the label and showing sin 20 of it."""
-    angle, times = np.deg2rad(20), 0.3 * np.arange(1, 11)
-    kind = META | (PULSED if labeling == "PASL" else {"ArterialSpinLabelingType": labeling})
-    made = layout(
-        ["control", "label"] * 10, **kind | {
-            "LookLocker": True, "FlipAngle": 20, "PostLabelingDelay": np.repeat(times, 2).tolist(),
-        }
-    )  # fmt: skip
-    made.m0["perf/sub-Sub1_m0scan"] = (M0["perf/sub-Sub1_m0scan"][0] | {"FlipAngle": 90}, 1)
-    duration, efficiency = 0.7 if labeling == "PASL" else 1.8, EFFICIENCY[labeling]
-    since = times + (0 if labeling == "PASL" else 1.8)
-    where, volumes = head(made.shape), []
-    held = {t: difference(t, labeling, since, duration, efficiency, 0, since, np.cos(angle)) for t in FLOW}
-    for k in range(len(times)):
-        for sign in (0, 1):
-            shown = {t: m0 * np.sin(angle) * (0.5 - sign * held[t][k]) for t, m0 in BRIGHTNESS.items()}
-            volumes.append(painted(where, shown, 0.4))
-    maps, said, outcome = computed(made, tmp_path, data=np.stack(volumes, axis=3))
-    check_kinetics(maps, 0.005, 0.01)
-    assert not any("Look-Locker" in warning for warning in outcome.warnings)
-    assert said["Parameters"]["LookLocker"]["FlipAngle"] == 20
-    assert said["Parameters"]["LookLocker"]["Interval"] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(("how", "share"), [("saturation", 1), ("inversion", 2)])

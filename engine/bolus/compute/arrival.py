@@ -20,7 +20,9 @@ CHOICE, EVIDENCE = "att_prior", "evidence"
 def with_arrivals(
     curves: Curves, protocol: AslProtocol, methods: Sequence[Method], recipe: Recipe
 ) -> tuple[Curves, AslProtocol]:
-    """The scan with its prior of arrivals in the protocol and among the constants, where a method asks for it."""
+    """The scan with its prior of arrivals in the protocol and among the constants, where a method has to find them."""
+    if protocol.arterial_transit_time is not None:
+        return curves, protocol
     asked = [*methods, shelf()["multi_delay"]] if recipe["asl.spatial"] else list(methods)
     for method in asked:
         parameters = recipe.parameters(method)

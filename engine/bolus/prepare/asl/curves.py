@@ -79,7 +79,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     protocol = AslProtocol(
         labeling, columns.delay, columns.duration, efficiency.value, t1_blood.value, t1,
         recipe["asl.partition_coefficient"], late, noise.variance, recipe["asl.t1_relaxation"] == "tissue",
-        arrival, readouts, noise.relative,
+        arterial_transit_time=arrival, look_locker=readouts, relative_noise=noise.relative,
     )  # fmt: skip
     constants = {
         **_constants(acquisition, recipe, columns),

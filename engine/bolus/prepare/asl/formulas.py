@@ -45,7 +45,9 @@ def labeling_of(series: Series, acquisition: ASL, recipe: Recipe, columns: Colum
     if acquisition.labeling == "VSASL" or (selective != NONE and acquisition.labeling == "PASL"):
         if several or wish not in (AUTO, "single_delay"):
             seen = f"asl.velocity_selective = {selective}, delays {delays} s, asl.quantification = {wish}"
-            mend = "Give the volumes of one delay, and set asl.quantification to auto."
+            if recipe["asl.transit_time"] == "given":
+                seen = f"asl.velocity_selective = {selective}, delays {delays} s, asl.transit_time = given"
+            mend = "Give the volumes of one delay, set asl.quantification to auto and asl.transit_time to fitted."
             raise refuse(series, Code.RECIPE, seen, "one delay, for its single-delay formula", mend)
         return "PASL"
     if selective != NONE:
