@@ -72,7 +72,7 @@ def above_the_minimum(labeling: Labeling, noise: float, voxels: int) -> Above:
         cbf, att, _ = reference(curve, protocol, v, flat)
         fits = ((found["cbf"][v], found["att"][v]), _levenberg_marquardt(curve, protocol, v))
         errors = [misfit(curve, protocol, v, float(f), float(a)) for f, a in ((cbf, att), *fits)]
-        above[v] = np.array(errors[1:]) > SLACK * min(errors)
+        above[v] = np.array(errors[1:]) > SLACK * errors[0]
     return Above(*above.mean(axis=0).tolist(), voxels)
 
 
@@ -83,5 +83,5 @@ def _levenberg_marquardt(curve: Any, protocol: Any, voxel: int) -> tuple[float, 
         f = float(np.clip(x[0], -0.05, 0.5))  # T1' must stay positive
         return 1e3 * (x[0] * unit(np.array([x[1]]), f)[0] - curve)
 
-    fit = least_squares(residuals, START, method="lm", x_scale=(0.01, 1.0))
+    fit = least_squares(residuals, START, method="lm", x_scale=(0.01, 1.0), max_nfev=200)
     return 6000 * float(fit.x[0]), float(fit.x[1])
