@@ -13,13 +13,15 @@ from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.shelf import shelf
 
+MODE_OF = "multi_delay"
+"""The method whose posterior it is the mode of."""
 EQUATION = "argmax over (f, ATT) of p(f, ATT | y), noise integrated out, 1/T1' = 1/T1 + f/lambda"
 SAID = "The most probable pair of flow and arterial transit time, under the priors of the posterior means."
 
 
 def mode_maps(curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device) -> list[Map]:
     """CBF and ATT at the mode: `desc-mode_cbf`, `desc-mode_att`."""
-    mean = shelf()["multi_delay"]
+    mean = shelf()[MODE_OF]
     parameters = recipe.parameters(mean)
     units = {name: mean.maps[name] for name in ("cbf", "att")}
     likeliest = replace(mean, function=mode, maps=units, label="mode", equation=EQUATION, description=SAID)

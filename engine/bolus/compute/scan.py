@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bolus.compute.arrival import with_arrivals
 from bolus.compute.blocks import run_bootstrap, run_method
 from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
-from bolus.compute.mode import mode_maps
+from bolus.compute.mode import MODE_OF, mode_maps
 from bolus.compute.partial_volume import pure_maps
 from bolus.compute.quality import quality_of, with_quality
 from bolus.compute.spatial import spatial_maps
@@ -27,7 +27,6 @@ from bolus_kernels.state import State
 
 MANY = 0.05
 """Share of the brain without a value that is worth a warning."""
-WITH_MODE = ("multi_delay",)
 
 
 def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
@@ -77,7 +76,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                 )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
     if isinstance(protocol, AslProtocol) and recipe["asl.mode"]:
-        if any(method.name in WITH_MODE for method in methods):
+        if any(method.name == MODE_OF for method in methods):
             items += mode_maps(curves, protocol, recipe, device)
         else:
             warnings.append("asl.mode was not done: it needs several delays, and no asl.arterial")
