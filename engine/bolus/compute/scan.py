@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bolus.compute.arrival import with_arrivals
 from bolus.compute.blocks import run_bootstrap, run_method
 from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
+from bolus.compute.mode import MODE_OF, mode_maps
 from bolus.compute.partial_volume import pure_maps
 from bolus.compute.quality import quality_of, with_quality
 from bolus.compute.spatial import spatial_maps
@@ -75,6 +76,11 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                     recipe["dsc.bootstrap"],
                 )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
+    if isinstance(protocol, AslProtocol) and recipe["asl.mode"]:
+        if any(method.name == MODE_OF for method in methods):
+            items += mode_maps(curves, protocol, recipe, device)
+        else:
+            warnings.append("asl.mode was not done: it needs several delays, and no asl.arterial")
     if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:
         if np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0:
             items += spatial_maps(curves, protocol, recipe, device)

@@ -68,6 +68,7 @@ def keys() -> Mapping[str, Key]:
             "given: known from an att map (s), at any number of delays",
             ("fitted", "given"),
         ),
+        "asl.mode": Key(False, "switch", "true: also the likeliest CBF and ATT (several delays)"),
         "asl.t1_relaxation": Key("tissue", "choice", "T1' after arrival", ("tissue", "blood")),
         "asl.t1_blood": Key(AUTO, "number or auto", "s; auto: by field strength", low=0.5, high=4.0),
         "asl.t1_tissue": Key(AUTO, "number or auto", "s, where no map is; auto: by field", low=0.3, high=4.0),

@@ -71,7 +71,7 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
             "a CBV that is computed",
             f"Add {values['dsc.cbv']!r} to dsc.leakage, or set dsc.cbv to uncorrected.",
         )
-    for key in ("asl.arterial", "asl.spatial"):
+    for key in ("asl.arterial", "asl.mode", "asl.spatial"):
         if values[key] and values["asl.quantification"] == "single_delay":
             raise refusal(
                 str(path or "--set"),

@@ -1,4 +1,4 @@
-"""Multi-delay ASL on a GPU: one thread a voxel, the arithmetic of `posterior` taken in as it stands."""
+"""Multi-delay ASL on a GPU: one thread a voxel, the arithmetic of `posterior` and `peak` taken in as it stands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numba import cuda, float32
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, summarise, tabulate
+from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.cuda.launch import over_voxels
@@ -73,7 +74,65 @@ def launch(
 
     curves : (n, t). voxelwise : t1_tissue, slice_delay, noise and, unless it is fitted, arrival, (n,) each.
     """
+    shared = _shared(column, labels, prior, fitted)
+    over_voxels(kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)
+
+
+@cache
+def mode_kernel(delays: int) -> Callable[..., None]:
+    """As `kernel`, of the mode."""
+    groups, responses = delays // 4, 4 * FINE
+
+    def mode(
+        curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
+        pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        cbf: Any, att: Any, state: Any,
+    ) -> None:  # fmt: skip
+        voxel = cuda.grid(1)
+        if voxel >= curves.shape[1]:
+            return
+        mean = cuda.local.array(delays, float32)
+        table = cuda.local.array((groups, FOUR), float32)
+        work = cuda.local.array((BLOCKS, WORK), float32)
+        response = cuda.local.array((groups, BLOCKS, responses), float32)
+        result = cuda.local.array(2, float32)
+        labels = Labels(
+            time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
+            since, scalars[3],
+        )  # fmt: skip
+        prior = Prior(
+            scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10], scalars[11]
+        )
+        within = summarise(curves[:, voxel], column, pairs, mean)
+        state[voxel] = solvable(
+            True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], given[voxel], prior.arrival_most
+        )
+        if state[voxel] == 0:
+            own, rate = of_voxel(prior, noise[voxel], fitted != 0, given[voxel]), ONE / t1_tissue[voxel]
+            tabulate(labels, table)
+            voxel_peak(mean, within, rate, slice_delay[voxel], labels, own, table, response, work, result)
+            cbf[voxel], att[voxel] = FLOW_UNIT * result[0], result[1]
+
+    return mode
+
+
+def launch_mode(
+    curves: NDArray[Any],
+    voxelwise: Sequence[NDArray[Any]],
+    column: NDArray[np.int64],
+    labels: Labels,
+    prior: Prior,
+    fitted: bool,
+    maps: Sequence[NDArray[Any]],
+    device: Device,
+) -> None:
+    """Fill cbf, att and state, (n,) each; the rest as in `launch`."""
+    shared = _shared(column, labels, prior, fitted)
+    over_voxels(mode_kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)
+
+
+def _shared(column: NDArray[np.int64], labels: Labels, prior: Prior, fitted: bool) -> tuple[Any, ...]:
+    """What all threads read."""
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, labels.kept, *prior], np.float32)
     flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)
-    shared = (column, labels.time, labels.duration, labels.pairs, labels.since, scalars, *flags)
-    over_voxels(kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)
+    return column, labels.time, labels.duration, labels.pairs, labels.since, scalars, *flags

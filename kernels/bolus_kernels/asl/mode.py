@@ -1,0 +1,75 @@
+"""The likeliest flow and arrival of a voxel: the mode of their joint posterior, from grids that close in on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.asl.multi_delay import labels_of, prior_of
+from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, summarise, tabulate
+from bolus_kernels.asl.peak import voxel_peak
+from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable
+from bolus_kernels.asl.prior import of_voxel
+from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.device import Device
+from bolus_kernels.jit import kernel
+from bolus_kernels.method import VoxelMaps, refuse_infinite
+from bolus_kernels.tiles import TILE, gather, time_major
+
+
+def mode(
+    curves: NDArray[Any], protocol: AslProtocol, parameters: Mapping[str, Any], device: Device
+) -> VoxelMaps:
+    """Flow and arrival at the maximum of p(f, ATT | y), the noise integrated out.
+
+    curves : (n, t) float32, (control - label)/M0 of tissue. parameters : those of `multi_delay`, whose priors these
+    are. Gives cbf : ml/100g/min and att : s, (n,) float32 each, and state : (n,) uint8. With flat priors it is the
+    least-squares fit, at its global minimum. Source: as `multi_delay`.
+    """
+    labels, column = labels_of(protocol)
+    prior, fitted = prior_of(protocol, labels, parameters), protocol.arterial_transit_time is None
+    maps: VoxelMaps = {name: np.full(len(curves), np.nan, np.float32) for name in ("cbf", "att")}
+    maps["state"] = np.zeros(len(curves), np.uint8)
+    arrival = np.zeros(len(curves)) if fitted else protocol.arterial_transit_time
+    voxelwise = (
+        np.ascontiguousarray(protocol.t1_tissue, np.float32),
+        np.ascontiguousarray(protocol.slice_delay, np.float32),
+        protocol.voxel_noise,
+        np.ascontiguousarray(arrival, np.float32),
+    )
+    if device.kind == "cuda":
+        from bolus_kernels.asl.cuda import launch_mode
+
+        launch_mode(curves, voxelwise, column, labels, prior, fitted, tuple(maps.values()), device)
+    else:
+        _mode(time_major(curves), column, *voxelwise, labels, prior, fitted, *maps.values())
+    return refuse_infinite(maps)
+
+
+@kernel
+def _mode(
+    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, labels: Any, prior: Any,
+    fitted: bool, cbf: Any, att: Any, state: Any,
+) -> None:  # fmt: skip
+    delays = labels.time.size
+    mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
+    response = np.empty((delays // 4, BLOCKS, 4 * FINE), np.float32)
+    work, result = np.empty((BLOCKS, WORK), np.float32), np.empty(2, np.float32)
+    tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    tabulate(labels, table)
+    for begin in range(0, curves.shape[1], TILE):
+        width = min(TILE, curves.shape[1] - begin)
+        gather(curves, begin, width, tile, finite)
+        for place in range(width):
+            v = begin + place
+            within = summarise(tile[:, place], column, labels.pairs, mean)
+            state[v] = solvable(
+                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v], prior.arrival_most
+            )
+            if state[v] == 0:
+                own, rate = of_voxel(prior, noise[v], fitted, arrival[v]), ONE / t1_tissue[v]
+                voxel_peak(mean, within, rate, slice_delay[v], labels, own, table, response, work, result)
+                cbf[v], att[v] = FLOW_UNIT * result[0], result[1]
