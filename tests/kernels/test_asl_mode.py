@@ -106,7 +106,7 @@ def test_it_compiles_without_double_precision(capability, monkeypatch):
         TABLE,
         *[LINE] * 4,
         int64[::1],
-        *[LINE] * 4,
+        *[LINE] * 5,
         whole,
         whole,
         whole,

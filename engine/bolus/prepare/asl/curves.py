@@ -19,7 +19,7 @@ from bolus.prepare.asl.constants import (
     t1_of_tissue,
 )
 from bolus.prepare.asl.formulas import excitation, labeling_of, readouts_of
-from bolus.prepare.asl.noise import noise_of
+from bolus.prepare.asl.noise import noise_of, noise_of_lone
 from bolus.prepare.asl.outliers import without_outliers
 from bolus.prepare.asl.partial_volume import pure_tissues
 from bolus.prepare.asl.tissues import tissues_of
@@ -71,7 +71,10 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     )
     if len(difference) < pairs:
         mean_difference = differences(image, columns, rows).mean(0)
-    noise = noise_of(difference.T, scale, columns.delay, columns.duration, rows, mask.shape)
+    if len(difference) > 1:
+        noise = noise_of(difference.T, scale, columns.delay, columns.duration)
+    else:
+        noise = noise_of_lone(difference.T, scale, rows, mask.shape)
     t1_blood = t1_of_blood(series, acquisition, recipe)
     efficiency = efficiency_of(acquisition, recipe, warnings)
     arrival, told_arrival = transit_time(series, acquisition, recipe, columns, rows, warnings)

@@ -21,29 +21,33 @@ class Noise(NamedTuple):
     relative: NDArray[np.float32]
 
 
-def noise_of(
-    values: NDArray[Any],
-    scale: NDArray[Any],
-    delay: NDArray[Any],
-    duration: NDArray[Any],
-    rows: NDArray[Any],
-    shape: tuple[int, ...],
-) -> Noise:
+def noise_of(values: NDArray[Any], scale: NDArray[Any], delay: NDArray[Any], duration: NDArray[Any]) -> Noise:
     """The noise of every voxel's pairs, from what an image has everywhere alike.
 
-    values : (n, t) float32, fractions of M0, of the voxels `rows` (Fortran order) of a volume of `shape`. scale : (n,),
-    by what the signal was multiplied to give them, 1/M0. Pooled in units of the signal, over voxels that have all
-    their numbers, of a lone pair over neighbours; relative is 1 where M0 is not known.
+    values : (n, t) float32, fractions of M0. scale : (n,), by what the signal was multiplied to give them, 1/M0.
+    Pooled in units of the signal, over voxels that have all their numbers; relative is 1 where M0 is not known.
     """
+    whole, relative = _relative(values, scale)
+    alike = values.T[:, whole] / np.sqrt(relative[whole])
+    return Noise(noise_variance(alike.T, delay, duration), relative)
+
+
+def noise_of_lone(
+    values: NDArray[Any], scale: NDArray[Any], rows: NDArray[Any], shape: tuple[int, ...]
+) -> Noise:
+    """The same of a lone pair, (n, 1), of the voxels `rows` (Fortran order) of a volume of `shape`: by neighbours."""
+    whole, relative = _relative(values, scale)
+    alike = values[whole, 0] / np.sqrt(relative[whole])
+    return Noise(between_neighbours(alike, rows[whole], shape), relative)
+
+
+def _relative(values: NDArray[Any], scale: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Which voxels have all their numbers, and the variance of each over that of the middle one."""
     whole = np.isfinite(values.T).all(0) & np.isfinite(scale) & (scale > 0)
     if not whole.any():
-        return Noise(0.0, np.ones(len(values), np.float32))
+        return whole, np.ones(len(values), np.float32)
     squares = np.square(scale, dtype=np.float64)
-    relative = np.where(np.isfinite(squares), squares / np.median(squares[whole]), 1.0).astype(np.float32)
-    alike = values.T[:, whole] / np.sqrt(relative[whole])
-    if len(alike) == 1:
-        return Noise(between_neighbours(alike[0], rows[whole], shape), relative)
-    return Noise(noise_variance(alike.T, delay, duration), relative)
+    return whole, np.where(np.isfinite(squares), squares / np.median(squares[whole]), 1.0).astype(np.float32)
 
 
 def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[Any]) -> float:
