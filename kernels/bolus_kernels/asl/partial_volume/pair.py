@@ -120,7 +120,7 @@ def respond(
     """A tissue's response at each delay for each arrival, and the sum of its squares over the pairs."""
     relaxation = labels.rate_blood
     if labels.tissue_relaxation:
-        relaxation = max(LEAST_RATE * rate, rate + max(-MOST_FLOW, min(flow, MOST_FLOW)) / partition)
+        relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / partition)
     growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
     room.square[tissue, :] = ZERO
     for b in range(nodes):
