@@ -11,7 +11,7 @@ from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_pos
 from bolus_kernels.asl.protocol import AslProtocol
 from tests.kernels.simulated_gpu import stand_in
 
-SHAPE, REACH = (7, 6, 2), 1
+SHAPE, REACH = (5, 4, 1), 1
 TISSUES = Tissue(1.3, 0.98), Tissue(1.1, 0.82)
 PRIOR = Prior((1.3, 1.0), (0.3, 0.3), 200.0, 10.0)
 DELAYS, REPEATS, DURATION = (0.3, 0.8, 1.3, 1.8, 2.6), 2, {"PCASL": 1.8, "PASL": 0.7}
@@ -27,7 +27,7 @@ def protocol_of(labeling, count, noise, slice_delay=0.0):
     )  # fmt: skip
 
 
-def pure_curves(protocol, flows=FLOWS, arrivals=ARRIVALS):
+def pure_curves(protocol):
     """(control - label) of pure GM and WM per M0 of blood in it, (2, t), by fine integration."""
     time = protocol.post_labeling_delay + (0 if protocol.labeling == "PASL" else protocol.labeling_duration)
     return np.stack(
@@ -39,23 +39,23 @@ def pure_curves(protocol, flows=FLOWS, arrivals=ARRIVALS):
                 efficiency=protocol.labeling_efficiency, partition_coefficient=tissue.partition_coefficient,
                 steps=2000,
             )[0]
-            for tissue, cbf, att in zip(TISSUES, flows, arrivals, strict=True)
+            for tissue, cbf, att in zip(TISSUES, FLOWS, ARRIVALS, strict=True)
         ]
     )  # fmt: skip
 
 
-def case(labeling, noise=2.0, seed=6, slice_delay=0.05, **truth):
+def case(labeling, noise=2.0, seed=6, slice_delay=0.05, shape=SHAPE):
     """Signals (n, t) and amounts (n, 2) of a slab with holes and random shares, in which one voxel is not finite."""
     random = np.random.default_rng(seed)
-    voxels = np.flatnonzero(random.random(np.prod(SHAPE)) < 0.9)
+    voxels = np.flatnonzero(random.random(np.prod(shape)) < 0.9)
     shares = random.dirichlet(np.ones(3), voxels.size)[:, :2]
-    x, y, _ = np.unravel_index(voxels, SHAPE, order="F")
+    x, y, _ = np.unravel_index(voxels, shape, order="F")
     shares[(x < 3) & (y < 3)] = (1, 0)
     amounts = (BLOOD * shares).astype(np.float32)
     protocol = protocol_of(labeling, voxels.size, noise, slice_delay)
-    signals = amounts @ pure_curves(protocol, **truth)
+    signals = amounts @ pure_curves(protocol)
     signals = (signals + noise * random.standard_normal(signals.shape)).astype(np.float32)
-    signals[20, 1] = np.nan
+    signals[12, 1] = np.nan
     return signals, amounts, protocol, voxels
 
 

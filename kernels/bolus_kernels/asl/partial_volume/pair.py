@@ -186,7 +186,10 @@ def score(
             first, second = seen[0, i], seen[1, i]
             for b in range(nodes):
                 of_white = room.plane[WHITE, a, b] * room.response[1, i, b]
-                left, other = first - one * room.plane[GREY, a, b] - shared * of_white, second - white * of_white
+                left, other = (
+                    first - one * room.plane[GREY, a, b] - shared * of_white,
+                    second - white * of_white,
+                )
                 room.plane[MISFIT, a, b] += pairs * (left * left + other * other)
         at = low_grey + step_grey * np.float32(a)
         from_mean = at - belief.arrival
@@ -257,7 +260,12 @@ def moments(
             white += weight * room.plane[WHITE, a, b]
             place_grey += weight * np.float32(a)
             place_white += weight * np.float32(b)
-    grey, white, place_grey, place_white = grey / total, white / total, place_grey / total, place_white / total
+    grey, white, place_grey, place_white = (
+        grey / total,
+        white / total,
+        place_grey / total,
+        place_white / total,
+    )
     spread_grey, spread_white, late_grey, late_white = ZERO, ZERO, ZERO, ZERO
     for a in range(nodes):
         for b in range(nodes):

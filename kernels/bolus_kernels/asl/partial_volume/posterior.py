@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bolus_kernels.asl.multi_delay import labels_of
 from bolus_kernels.asl.partial_volume.pair import COARSE, PLANES, TOLD, Belief, Room, Tissues, pair_posterior
 from bolus_kernels.asl.partial_volume.regression import ONE, layout
-from bolus_kernels.asl.partial_volume.window import EXTENT, Window, gather, window
+from bolus_kernels.asl.partial_volume.window import EXTENT, gather, window
 from bolus_kernels.asl.posterior import Labels
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
@@ -61,7 +61,7 @@ class Whole(NamedTuple):
 
 
 class Found(NamedTuple):
-    """gm, wm : maps of each tissue, (n,). width : SD of the window, voxels. whole : what the scan told of all voxels."""
+    """gm, wm : maps of each tissue, (n,). width : SD of the window, voxels. whole : what the scan told of all."""
 
     gm: VoxelMaps
     wm: VoxelMaps
@@ -70,7 +70,7 @@ class Found(NamedTuple):
 
 
 class Data(NamedTuple):
-    """means : (delays, n), of each delay's pairs. within : (n,), squares around them. amounts : (2, n). slices : (n,)."""
+    """means : (delays, n), of each delay's pairs. within : (n,), squares around. amounts : (2, n). slices : (n,), s."""
 
     means: NDArray[np.float32]
     within: NDArray[np.float32]
@@ -101,14 +101,17 @@ def tissue_posterior(
     labels = labels._replace(gain=np.float32(2.0 * protocol.labeling_efficiency))
     slices = np.ascontiguousarray(protocol.slice_delay, np.float32)
     data = Data(*_means(time_major(signals), column, labels), time_major(amounts), slices)
-    good = np.isfinite(data.means.sum(0) + data.within + data.amounts.sum(0) + slices)
+    with np.errstate(invalid="ignore", over="ignore"):
+        good = np.isfinite(data.means.sum(0) + data.within + data.amounts.sum(0) + slices)
     state = np.where(good, State.GOOD, State.NOT_FINITE).astype(np.uint8)
     told = np.full((TOLD, len(voxels)), np.nan, np.float32)
     rows = np.flatnonzero(good)
     if rows.size == 0 or labels.pairs.sum() + prior.noise_weight <= 2:
         state[rows] = State.NO_SOLUTION
         return _found(told, state, np.nan, Whole(np.nan, np.nan, np.nan))
-    noise = max(protocol.noise_variance, LEAST_NOISE * float(np.square(data.means[:, good]).mean()), SOME_NOISE)
+    noise = max(
+        protocol.noise_variance, LEAST_NOISE * float(np.square(data.means[:, good]).mean()), SOME_NOISE
+    )
     known = Tissues(*(np.float32(x) for one in tissues for x in (1 / one.t1, one.partition_coefficient)))
     broad = _belief(labels, prior, noise, Whole(0.0, 0.0, prior.arrival[0]), prior.cbf_sd, prior.cbf_sd)
     whole = _whole(data, good, labels, known, broad)
@@ -164,9 +167,11 @@ def _whole(data: Data, good: NDArray[np.bool_], labels: Labels, tissues: Tissues
     left = labels.pairs @ np.square(means - (basis @ seen[: basis.shape[1]]).T).sum(1) + within.sum()
     rest = left + float(belief.noise_weight) * float(belief.noise_variance)
     freedom = belief.noise_weight + float(labels.pairs.sum()) * good.sum()
-    numbers = amount[0, 0], amount[0, 1], amount[1, 1], rest, freedom, slices.mean()
     told = np.empty(TOLD, np.float32)
-    _one(seen.astype(np.float32), *(np.float32(x) for x in numbers), labels, tissues, belief, told)
+    _one(
+        seen.astype(np.float32), np.float32(amount[0, 0]), np.float32(amount[0, 1]), np.float32(amount[1, 1]),
+        np.float32(rest), np.float32(freedom), np.float32(slices.mean()), labels, tissues, belief, told,
+    )  # fmt: skip
     return Whole(CBF * float(told[0]), CBF * float(told[4]), float(told[2]))
 
 
@@ -191,8 +196,9 @@ def _means(
     for pair, which in zip(signals, column, strict=True):
         means[which] += pair
     means /= np.maximum(labels.pairs, ONE)[:, None]
-    for pair, which in zip(signals, column, strict=True):
-        within += np.square(pair - means[which])
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is left out by the caller
+        for pair, which in zip(signals, column, strict=True):
+            within += np.square(pair - means[which])
     return means, within
 
 
@@ -211,9 +217,7 @@ def _one(
     tissues: Any, belief: Any, told: Any,
 ) -> None:  # fmt: skip
     room = _room(labels.time.size)
-    pair_posterior(
-        seen, grey, shared, white, rest, freedom, slice_delay, labels, tissues, belief, room, told
-    )
+    pair_posterior(seen, grey, shared, white, rest, freedom, slice_delay, labels, tissues, belief, room, told)
 
 
 @kernel

@@ -49,15 +49,15 @@ def gather(
     Gives their amounts (grey, shared) and (0, white), the squares around them, and how many voxels they are worth.
     GM's amounts first and what they leave of WM's next, so that single precision is enough.
     """
-    grey, whole, counted = ZERO, ZERO, ZERO
+    squares, whole, counted = ZERO, ZERO, ZERO
     for w in range(jumps.size):
         other = row[place + jumps[w]]
         if other >= 0:
-            grey += shares[w] * amounts[0, other] * amounts[0, other]
+            squares += shares[w] * amounts[0, other] * amounts[0, other]
             whole += shares[w] * amounts[1, other] * amounts[1, other]
             counted += shares[w]
-    grey = sqrt(grey)
-    inverse, shared, white = (ONE / grey if grey > ZERO else ZERO), ZERO, ZERO
+    grey = sqrt(squares)
+    inverse, shared, left_over = (ONE / grey if grey > ZERO else ZERO), ZERO, ZERO
     for w in range(jumps.size):
         other = row[place + jumps[w]]
         if other >= 0:
@@ -66,8 +66,8 @@ def gather(
         other = row[place + jumps[w]]
         if other >= 0:
             left = amounts[1, other] - shared * inverse * amounts[0, other]
-            white += shares[w] * left * left
-    white = sqrt(white) if white > ALIKE * whole else ZERO
+            left_over += shares[w] * left * left
+    white = sqrt(left_over if left_over > ALIKE * whole else ZERO)
     beyond = ONE / white if white > ZERO else ZERO
     seen[:] = ZERO
     for w in range(jumps.size):
