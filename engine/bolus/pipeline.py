@@ -16,6 +16,7 @@ from bolus.recipe import NONE, Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
 from bolus_kernels.asl.pairs import combined, scatter
+from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_posterior
 from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
@@ -71,6 +72,13 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
         for tissues in (2, 3):
             shares = np.full((1, tissues), 1 / tissues, np.float32)
             pure_signals(np.ones((1, 4), np.float32), shares, np.zeros(1, np.int64), (1, 1, 1), 1, cpu())
+        if recipe["asl.partial_volume"] == "posterior":
+            several = asl._replace(post_labeling_delay=np.linspace(0.2, 2.4, 12))
+            tissues_of_it = Tissue(1.3, 0.98), Tissue(1.1, 0.82)
+            tissue_posterior(
+                np.ones((1, 12), np.float32), np.ones((1, 2), np.float32), several, tissues_of_it,
+                Prior((1.3, 1.0), (0.3, 0.3), 200.0, 10.0), np.zeros(1, np.int64), (1, 1, 1), 1, cpu(),
+            )  # fmt: skip
     for contrast in wanted:
         protocol = dsc if contrast == "dsc" else asl
         for method in chosen_methods(recipe, contrast):

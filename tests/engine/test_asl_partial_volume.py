@@ -21,7 +21,7 @@ TISSUES = ("GM", "WM", "CSF")
 SHAPE, VOXEL = (40, 40, 3), (4.0, 4.0, 5.0)
 REPETITION_TIME = 3.0
 AROUND = np.ones((5, 5, 1))
-WISH = "asl.partial_volume=regression"
+WISH, WITHIN = "asl.partial_volume=regression", "asl.partial_volume=posterior"
 SEVERAL = replace(simulate_asl.PCASL, repeats=1, m0_repetition_time=REPETITION_TIME)
 PULSED = replace(simulate_asl.PASL, repeats=1, m0_repetition_time=REPETITION_TIME)
 ONE = replace(SEVERAL, delays=(1.8,), repeats=2)
@@ -124,6 +124,38 @@ def test_pure_flow_and_arrival_are_those_of_the_tissue(tmp_path, head, acquisiti
     assert told["cbf"]["Parameters"]["PartitionCoefficient"]["Value"] == 0.9
 
 
+@pytest.mark.parametrize("acquisition", [SEVERAL, PULSED], ids=["PCASL", "PASL"])
+def test_within_the_posterior_pure_flow_and_arrival_are_those_of_the_tissue(tmp_path, head, acquisition):
+    write(tmp_path, head, acquisition)
+    maps, told, _ = processed(tmp_path, WITHIN)
+    for name in ("gm", "wm"):
+        held = mask(head) & (head.fractions[name] >= 0.1)
+        cbf, att = maps[f"desc-{name}_cbf"], maps[f"desc-{name}_att"]
+        known = held & np.isfinite(cbf)
+        assert known.sum() > 0.97 * held.sum()
+        alike = known & plain(head)
+        assert alike.sum() > 500
+        error = cbf / head.cbf[name] - 1
+        assert abs(error[alike].mean()) < 0.03
+        assert np.median(np.abs(error[alike])) < 0.02
+        assert np.median(np.abs(att - head.att[name])[alike]) < 0.02
+        assert (cbf[~mask(head)] == 0).all()
+        assert np.isnan(cbf[mask(head) & (head.fractions[name] < 0.09)]).all()
+        assert (maps[f"desc-{name}Sd_cbf"][known] > 0).all()
+        said = told[f"desc-{name}_cbf"]
+        assert said["Parameters"]["PartialVolume"]["Window"]["Value"] <= 2
+        assert said["Parameters"]["PartitionCoefficient"]["Value"] == PHYSICAL[name].partition_coefficient
+        assert "Chappell" in said["Reference"] and "window" in said["Equation"]
+
+
+def test_one_delay_is_refused_within_the_posterior(tmp_path, head, refused):
+    write(tmp_path, head, ONE)
+    error = refused(processed, tmp_path, WITHIN)
+    assert error.code == Code.RECIPE
+    assert "asl.partial_volume = posterior" in error.seen
+    assert "regression" in error.mend
+
+
 def test_one_delay_is_quantified_as_the_reference_does(tmp_path, head):
     scan = write(tmp_path, head, ONE)
     maps, _, _ = processed(tmp_path, WISH)
@@ -181,6 +213,8 @@ def test_the_reach_is_obeyed(tmp_path, head):
 @pytest.mark.parametrize("given", [(), ("GM",), ("WM", "CSF")])
 def test_a_missing_tissue_map_is_named(tmp_path, head, refused, given):
     write(tmp_path, head, ONE, given=given)
+    error = refused(processed, tmp_path, WITHIN)
+    assert "asl.partial_volume = posterior" in error.expected
     error = refused(processed, tmp_path, WISH)
     assert error.code == Code.META
     for name in ("GM", "WM"):

@@ -1,4 +1,4 @@
-"""Flow and arrival of pure grey and pure white matter: signals told apart by regression, quantified each by itself."""
+"""Flow and arrival of pure grey and pure white matter: by regression of the signals first, or within the posterior."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from bolus.compute.arrival import CHOICE, EVIDENCE, told_prior
 from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
+from bolus.compute.within_posterior import NAMES, POSTERIOR, m0_of, posterior_maps, pure_m0, shares_of
 from bolus.recipe import Recipe
-from bolus.series import Array, Curves, Map, PureTissue
+from bolus.series import Curves, Map, PureTissue
 from bolus.voxels import constant
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
@@ -21,7 +22,6 @@ from bolus_kernels.device import Device
 from bolus_kernels.method import Method
 from bolus_kernels.order import median
 
-NAMES = {"GM": "grey matter", "WM": "white matter"}
 MAPS = ("cbf", "att", "sd_cbf", "sd_att")
 """What is told of a pure tissue; blood in arteries is of no tissue."""
 ASLLANI = "Asllani, Borogovac and Brown, Magn Reson Med 60:1362 (2008)"
@@ -42,8 +42,11 @@ def pure_maps(
 
     Inside the brain a voxel is NaN where it holds less than 0.1 of the tissue or its neighbours cannot tell it from
     the others. The method is that of the whole voxel, with the partition coefficient and T1 of the tissue, and
-    with the prior of arrivals that its own signals speak for, or the given one, later by what is known of it.
+    with the prior of arrivals that its own signals speak for, or the given one, later by what is known of it; within
+    the posterior, where the recipe wishes that, it is `posterior_maps`.
     """
+    if recipe["asl.partial_volume"] == POSTERIOR:
+        return posterior_maps(curves, protocol, recipe, device)
     items = []
     reach = recipe["asl.partial_volume_reach"]
     for name, (its_curves, its_protocol) in _told_apart(curves, protocol, reach, device).items():
@@ -77,16 +80,12 @@ def _told_apart(
 ) -> dict[str, tuple[Curves, AslProtocol]]:
     """(control - label)/M0 of each tissue alone, NaN where nothing can be said of it, and how it is quantified."""
     names = list(curves.pure)
-    m0 = _m0(curves)
-    shares = np.stack([curves.tissues[name] for name in (*names, "CSF")], axis=1)
-    images = np.stack([curves.pure[name].m0 for name in names], axis=1)
-    place = curves.voxels, curves.grid.shape, reach, device
+    m0, shares, place = m0_of(curves), shares_of(curves), (curves.voxels, curves.grid.shape, reach, device)
     differences = pure_signals((curves.values.T * m0).T, shares[:, : len(names)], *place)
-    calibrations = pure_signals(images, shares, *place)
+    calibrations = pure_m0(curves, shares, reach, device)
     found = {}
     for k, name in enumerate(names):
-        tissue, its_m0 = curves.pure[name], calibrations.signals[k, :, k]
-        its_m0 = np.where(its_m0 > 0, its_m0, np.float32(np.nan))
+        tissue, its_m0 = curves.pure[name], calibrations[:, k]
         values = (differences.signals[k].T / its_m0).T
         spread = differences.variance[k] * (m0 / its_m0) ** 2
         if protocol.relative_noise is not None:
@@ -101,12 +100,6 @@ def _told_apart(
         )
         found[name] = replace(curves, values=values, protocol=its_protocol), its_protocol
     return found
-
-
-def _m0(curves: Curves) -> Array:
-    """M0 (n,) that the curves are fractions of; NaN where there is none."""
-    (image,) = (item.data for item in curves.extra if item.ending == "m0")
-    return np.asarray(image.reshape(-1, order="F")[curves.voxels])
 
 
 def _constants(recipe: Recipe, tissue: PureTissue, protocol: AslProtocol) -> dict[str, Any]:

@@ -98,9 +98,11 @@ def keys() -> Mapping[str, Key]:
             "pairs dropped, or bent voxel by voxel",
             (NONE, "score", "enable", "scrub", "robust"),
         ),
-        "asl.partial_volume": Key(NONE, "choice", "pure GM and WM, from their maps", (NONE, "regression")),
+        "asl.partial_volume": Key(
+            NONE, "choice", "pure GM and WM, from their maps", (NONE, "regression", "posterior")
+        ),
         "asl.partial_volume_reach": Key(
-            2, "count", "voxels to each side that the regression takes in", low=1, high=10
+            2, "count", "voxels to each side (regression); most SD of the window (posterior)", low=1, high=10
         ),
         "asl.calibration": Key("voxelwise", "choice", "what M0 is", ("voxelwise", "reference", "value")),
         "asl.calibration_tissue": Key("csf", "choice", "the reference", ("csf", "wm")),

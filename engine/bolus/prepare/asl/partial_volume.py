@@ -33,7 +33,7 @@ def pure_tissues(
     excited: float,
     warnings: list[str],
 ) -> Mapping[str, PureTissue]:
-    """GM and WM as partial volume correction by regression takes them; none where the recipe does not ask for it.
+    """GM and WM as partial volume correction takes them; none where the recipe does not ask for it.
 
     m0 : (n,), of the voxels in `rows`, as the difference was divided by it. tissues : name -> (n,). excited : the
     readout's share of the calibration's signal. Raises BolusError E_META where a probability map is missing.
@@ -43,7 +43,8 @@ def pure_tissues(
     missing = [f"label-{name}_probseg" for name in T1 if name not in tissues]
     if missing:
         mend = "Give them in --derivatives, in the grid of the series, or set asl.partial_volume to none."
-        expected = "label-GM_probseg and label-WM_probseg, for asl.partial_volume = regression"
+        wish = recipe["asl.partial_volume"]
+        expected = f"label-GM_probseg and label-WM_probseg, for asl.partial_volume = {wish}"
         raise refuse(series, Code.META, f"no {' and no '.join(missing)}", expected, mend)
     if abs(acquisition.magnetic_field_strength - 3) > SAME_FIELD:
         warnings.append("T1 of pure grey and white matter were taken as at 3 T")

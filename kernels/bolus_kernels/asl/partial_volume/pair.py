@@ -1,0 +1,284 @@
+"""Two tissues in one set of curves: the exact posterior of both flows over a grid of both arrivals."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
+from bolus_kernels.jit import finite_part
+from bolus_kernels.scalar import exp, log
+
+COARSE, FINE, LEVELS = 32, 16, 5
+"""Nodes of the first grid along each arrival, those of each refinement, and the most refinements."""
+GREY, WHITE, MISFIT, SCORE, OF_GREY, OF_WHITE, PLANES = range(7)
+"""What is known at each pair of arrivals: both flows, misfit, log posterior (later weight), each flow's variance."""
+TOLD = 9
+"""Numbers that a posterior is told in: flow, its SD, arrival, its SD of either tissue, and the log evidence."""
+NEGLIGIBLE = np.float32(14.0)
+"""Nodes whose log posterior is this far below the best (8e-7) carry no mass."""
+FAINTEST = np.float32(-40.0)
+RESOLVED = np.float32(8.0)
+"""Nodes that must share the mass before the sum over them is the integral."""
+FINEST = np.float32(2e-5)
+"""s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
+TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
+"""1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be; the least share of 1/T1."""
+ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
+
+
+class Belief(NamedTuple):
+    """What is believed before the data, float32.
+
+    Flows of GM and WM (1/s) and their weights in shares of the noise; GM's arrival (s), by how much later WM's is (s),
+    and the precision of both (1/s^2); the latest arrival (s); the noise's variance and the pairs that it is worth.
+    """
+
+    grey: np.float32
+    white: np.float32
+    grey_weight: np.float32
+    white_weight: np.float32
+    arrival: np.float32
+    arrival_precision: np.float32
+    later: np.float32
+    later_precision: np.float32
+    arrival_most: np.float32
+    noise_variance: np.float32
+    noise_weight: np.float32
+
+
+class Tissues(NamedTuple):
+    """Relaxation rate (1/s) and partition coefficient (ml/g) of pure GM and pure WM, float32."""
+
+    grey_rate: np.float32
+    grey_partition: np.float32
+    white_rate: np.float32
+    white_partition: np.float32
+
+
+class Room(NamedTuple):
+    """Where one posterior is worked out, float32.
+
+    response : (2, delays, COARSE). square, along : (2, COARSE). cross : (COARSE,). plane : (PLANES, COARSE, COARSE).
+    """
+
+    response: NDArray[np.float32]
+    square: NDArray[np.float32]
+    along: NDArray[np.float32]
+    cross: NDArray[np.float32]
+    plane: NDArray[np.float32]
+
+
+@finite_part
+def pair_posterior(
+    seen: Any, grey: Any, shared: Any, white: Any, rest: Any, freedom: Any, slice_delay: Any,
+    labels: Any, tissues: Any, belief: Any, room: Any, told: Any,
+) -> None:  # fmt: skip
+    """Fill `told`, (TOLD,): flows in 1/s and arrivals in s, with their SDs, GM first, and the log evidence.
+
+    seen : (2, delays), what two voxels would show whose tissues' amounts are (grey, shared) and (0, white): all that
+    any number of voxels say of flows and arrivals. rest : the squares that no flow explains; freedom : of the noise.
+    The evidence leaves out factors that are one number for all data of as many pairs; its gamma function is Stirling's.
+    """
+    most = belief.arrival_most + slice_delay
+    low_grey, high_grey, low_white, high_white = ZERO, most, ZERO, most
+    flow_grey, flow_white, nodes = TYPICAL_FLOW, TYPICAL_FLOW, COARSE
+    for level in range(LEVELS):
+        step_grey = (high_grey - low_grey) / np.float32(nodes - 1)
+        step_white = (high_white - low_white) / np.float32(nodes - 1)
+        respond(0, low_grey, step_grey, nodes, tissues.grey_rate, tissues.grey_partition, flow_grey,
+                slice_delay, labels, room)  # fmt: skip
+        respond(1, low_white, step_white, nodes, tissues.white_rate, tissues.white_partition, flow_white,
+                slice_delay, labels, room)  # fmt: skip
+        project(seen, grey, shared, white, nodes, labels, belief, room)
+        best = score(
+            seen, grey, shared, white, rest, freedom, low_grey, step_grey, low_white, step_white, nodes,
+            labels, belief, room,
+        )  # fmt: skip
+        last = level == LEVELS - 1
+        sharing, first_grey, last_grey, first_white, last_white = likely(rest, freedom, best, nodes, room)
+        if last or (level > 0 and (sharing > RESOLVED or (step_grey < FINEST and step_white < FINEST))):
+            moments(low_grey, step_grey, low_white, step_white, best, nodes, freedom, room, told)
+            break
+        flow_grey, flow_white = weigh(best, nodes, room)
+        high_grey = min(most, low_grey + step_grey * np.float32(last_grey + 1))
+        low_grey = max(ZERO, low_grey + step_grey * np.float32(first_grey - 1))
+        high_white = min(most, low_white + step_white * np.float32(last_white + 1))
+        low_white = max(ZERO, low_white + step_white * np.float32(first_white - 1))
+        wide = max(last_grey - first_grey, last_white - first_white)
+        nodes = COARSE if wide > nodes // 2 else FINE
+
+
+@finite_part
+def respond(
+    tissue: int, low: Any, step: Any, nodes: int, rate: Any, partition: Any, flow: Any, slice_delay: Any,
+    labels: Any, room: Any,
+) -> None:  # fmt: skip
+    """A tissue's response at each delay for each arrival, and the sum of its squares over the pairs."""
+    relaxation = labels.rate_blood
+    if labels.tissue_relaxation:
+        relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / partition)
+    growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
+    room.square[tissue, :] = ZERO
+    for b in range(nodes):
+        early, carried = of_arrival(low + step * np.float32(b), labels.rate_blood, relaxation, growth)
+        room.cross[b], room.along[tissue, b] = early, labels.gain * carried
+    for i in range(labels.time.size):
+        time, pairs = labels.time[i] + slice_delay, labels.pairs[i]
+        reach, lead, full = of_delay(time, labels.duration[i], relaxation, growth)
+        for b in range(nodes):
+            response = room.along[tissue, b] * delivered(room.cross[b], reach, lead, full)
+            room.response[tissue, i, b] = response
+            room.square[tissue, b] += pairs * response * response
+
+
+@finite_part
+def project(
+    seen: Any, grey: Any, shared: Any, white: Any, nodes: int, labels: Any, belief: Any, room: Any
+) -> None:
+    """What the data and the prior say along each tissue's response, for each of its arrivals."""
+    room.along[0, :], room.along[1, :] = belief.grey_weight * belief.grey, belief.white_weight * belief.white
+    for i in range(labels.time.size):
+        of_grey = labels.pairs[i] * grey * seen[0, i]
+        of_white = labels.pairs[i] * (shared * seen[0, i] + white * seen[1, i])
+        for b in range(nodes):
+            room.along[0, b] += of_grey * room.response[0, i, b]
+            room.along[1, b] += of_white * room.response[1, i, b]
+
+
+@finite_part
+def score(
+    seen: Any, grey: Any, shared: Any, white: Any, rest: Any, freedom: Any, low_grey: Any, step_grey: Any,
+    low_white: Any, step_white: Any, nodes: int, labels: Any, belief: Any, room: Any,
+) -> Any:  # fmt: skip
+    """Fill the planes at each pair of arrivals, flows and noise integrated out; gives the best log posterior."""
+    best = np.float32(-3e38)
+    weight_grey, weight_white = belief.grey_weight, belief.white_weight
+    amount_grey, amount_white = grey * grey, shared * shared + white * white
+    for a in range(nodes):
+        room.cross[:] = ZERO
+        for i in range(labels.time.size):
+            one = labels.pairs[i] * room.response[0, i, a]
+            for b in range(nodes):
+                room.cross[b] += one * room.response[1, i, b]
+        for b in range(nodes):
+            of_grey, of_white = amount_grey * room.square[0, a], amount_white * room.square[1, b]
+            both = grey * shared * room.cross[b]
+            apart = room.square[0, a] * room.square[1, b]
+            alike = max(ZERO, apart - room.cross[b] * room.cross[b])
+            known = amount_grey * (shared * shared * alike + white * white * apart)
+            inverse = ONE / (weight_grey * (weight_white + of_white) + weight_white * of_grey + known)
+            along_grey, along_white = room.along[0, a], room.along[1, b]
+            room.plane[GREY, a, b] = inverse * ((weight_white + of_white) * along_grey - both * along_white)
+            room.plane[WHITE, a, b] = inverse * ((weight_grey + of_grey) * along_white - both * along_grey)
+            room.plane[OF_GREY, a, b] = inverse * (weight_white + of_white)
+            room.plane[OF_WHITE, a, b] = inverse * (weight_grey + of_grey)
+            away_grey = room.plane[GREY, a, b] - belief.grey
+            away_white = room.plane[WHITE, a, b] - belief.white
+            penalty = weight_grey * away_grey * away_grey + weight_white * away_white * away_white
+            room.plane[MISFIT, a, b] = rest + penalty
+            room.plane[SCORE, a, b] = HALF * log(inverse)
+        for i in range(labels.time.size):
+            one, pairs = grey * room.response[0, i, a], labels.pairs[i]
+            first, second = seen[0, i], seen[1, i]
+            for b in range(nodes):
+                of_white = room.plane[WHITE, a, b] * room.response[1, i, b]
+                left, other = (
+                    first - one * room.plane[GREY, a, b] - shared * of_white,
+                    second - white * of_white,
+                )
+                room.plane[MISFIT, a, b] += pairs * (left * left + other * other)
+        at = low_grey + step_grey * np.float32(a)
+        from_mean = at - belief.arrival
+        expected = HALF * belief.arrival_precision * from_mean * from_mean
+        for b in range(nodes):
+            behind = low_white + step_white * np.float32(b) - at - belief.later
+            prior = expected + HALF * belief.later_precision * behind * behind
+            found = room.plane[SCORE, a, b] - prior - HALF * freedom * log(room.plane[MISFIT, a, b])
+            room.plane[SCORE, a, b] = found
+            best = max(best, found)
+    return best
+
+
+@finite_part
+def likely(rest: Any, freedom: Any, best: Any, nodes: int, room: Any) -> Any:
+    """How many nodes share the mass, and the first and last of each arrival's that may hold some.
+
+    A minimum of the misfit between nodes is deeper than the nearest by at most an eighth of the second differences,
+    and never below `rest`: every node gets that advantage before it is left out.
+    """
+    total, squares = ZERO, ZERO
+    first_grey, last_grey, first_white, last_white = nodes, 0, nodes, 0
+    for a in range(nodes):
+        before, after = max(a - 1, 0), min(a + 1, nodes - 1)
+        for b in range(nodes):
+            weight = exp(max(room.plane[SCORE, a, b] - best, FAINTEST))
+            total += weight
+            squares += weight * weight
+            misfit = room.plane[MISFIT, a, b]
+            bend = room.plane[MISFIT, before, b] + room.plane[MISFIT, after, b] - TWO * misfit
+            left, right = max(b - 1, 0), min(b + 1, nodes - 1)
+            bent = room.plane[MISFIT, a, left] + room.plane[MISFIT, a, right] - TWO * misfit
+            deepest = max(rest, misfit - EIGHTH * (max(ZERO, bend) + max(ZERO, bent)))
+            if room.plane[SCORE, a, b] + HALF * freedom * log(misfit / deepest) >= best - NEGLIGIBLE:
+                first_grey, last_grey = min(first_grey, a), max(last_grey, a)
+                first_white, last_white = min(first_white, b), max(last_white, b)
+    return total * total / squares, first_grey, last_grey, first_white, last_white
+
+
+@finite_part
+def weigh(best: Any, nodes: int, room: Any) -> Any:
+    """The mean flows under the nodes' weights, 1/s."""
+    total, grey, white = ZERO, ZERO, ZERO
+    for a in range(nodes):
+        for b in range(nodes):
+            weight = exp(max(room.plane[SCORE, a, b] - best, FAINTEST))
+            total += weight
+            grey += weight * room.plane[GREY, a, b]
+            white += weight * room.plane[WHITE, a, b]
+    return grey / total, white / total
+
+
+@finite_part
+def moments(
+    low_grey: Any, step_grey: Any, low_white: Any, step_white: Any, best: Any, nodes: int, freedom: Any,
+    room: Any, told: Any,
+) -> None:  # fmt: skip
+    """Means, SDs and log evidence by the trapezoidal rule over the nodes."""
+    total, grey, white, place_grey, place_white = ZERO, ZERO, ZERO, ZERO, ZERO
+    end = nodes - 1
+    for a in range(nodes):
+        for b in range(nodes):
+            share = (HALF if a == 0 or a == end else ONE) * (HALF if b == 0 or b == end else ONE)
+            weight = share * exp(max(room.plane[SCORE, a, b] - best, FAINTEST))
+            room.plane[SCORE, a, b] = weight
+            total += weight
+            grey += weight * room.plane[GREY, a, b]
+            white += weight * room.plane[WHITE, a, b]
+            place_grey += weight * np.float32(a)
+            place_white += weight * np.float32(b)
+    grey, white, place_grey, place_white = (
+        grey / total,
+        white / total,
+        place_grey / total,
+        place_white / total,
+    )
+    spread_grey, spread_white, late_grey, late_white = ZERO, ZERO, ZERO, ZERO
+    for a in range(nodes):
+        for b in range(nodes):
+            weight, noise = room.plane[SCORE, a, b], room.plane[MISFIT, a, b] / (freedom - TWO)
+            away_grey, away_white = room.plane[GREY, a, b] - grey, room.plane[WHITE, a, b] - white
+            spread_grey += weight * (noise * room.plane[OF_GREY, a, b] + away_grey * away_grey)
+            spread_white += weight * (noise * room.plane[OF_WHITE, a, b] + away_white * away_white)
+            off_grey, off_white = np.float32(a) - place_grey, np.float32(b) - place_white
+            late_grey += weight * off_grey * off_grey
+            late_white += weight * off_white * off_white
+    told[0], told[1] = grey, sqrt(spread_grey / total)
+    told[2], told[3] = low_grey + step_grey * place_grey, step_grey * sqrt(late_grey / total)
+    told[4], told[5] = white, sqrt(spread_white / total)
+    told[6], told[7] = low_white + step_white * place_white, step_white * sqrt(late_white / total)
+    half = HALF * freedom
+    told[8] = best + log(total * step_grey * step_white) + (half - HALF) * log(half) - half
