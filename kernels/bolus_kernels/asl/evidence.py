@@ -39,7 +39,7 @@ WORTH = 10.0
 LEAST_SD, MOST_SD = 0.6, 2.0
 """s. Arrivals spread more than those that a scan can tell: of what comes late little label is left, and it looks as
 if it had no flow. With less, a territory 0.7 to 1.3 s late loses half its flow in pulsed scans, and its intervals."""
-FEWEST, STEPS, ZOOMS = 2, (9, 9, 7), 4
+FEWEST, STEPS, ZOOMS = 2, (11, 9, 15), 4
 """Delays that arrivals can be told from; values of mean, SD and share that are tried at once, and how often anew."""
 NONE, TINY = np.float32(-1e30), np.float32(1e-30)
 
