@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.machine import machine
 
-BENCHMARKS = ("kernels", "scan", "aif", "leakage", "bayes", "asl_spatial", "gpu")
+BENCHMARKS = ("kernels", "scan", "aif", "leakage", "bayes", "asl_spatial", "asl_tissues", "gpu")
 
 
 def main() -> None:
