@@ -12,7 +12,9 @@ from typing import Any
 
 from benchmarks.machine import machine
 
-BENCHMARKS = ("kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_mode", "gpu")
+BENCHMARKS = (
+    "kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_mode", "asl_tissues", "gpu",
+)  # fmt: skip
 
 
 def main() -> None:
