@@ -30,7 +30,7 @@ from bolus_kernels.tiles import time_major
 
 Array = NDArray[np.float32]
 
-MOST, WINDOWS = 4096, 4
+MOST, WINDOWS = 2048, 4
 """Voxels that are asked, evenly over the scan; grids, one after another, that hold all arrivals."""
 TAIL = 1 / 16
 """The log density of the prior falls by 8 at most: a territory far later than the rest is not pulled to it."""
@@ -39,7 +39,7 @@ WORTH = 10.0
 LEAST_SD, MOST_SD = 0.6, 2.0
 """s. Arrivals spread more than those that a scan can tell: of what comes late little label is left, and it looks as
 if it had no flow. With less, a territory 0.7 to 1.3 s late loses half its flow in pulsed scans, and its intervals."""
-FEWEST, STEPS, ZOOMS = 2, (11, 9, 15), 4
+FEWEST, STEPS, ZOOMS = 2, (9, 7, 9), 5
 """Delays that arrivals can be told from; values of mean, SD and share that are tried at once, and how often anew."""
 NONE, TINY = np.float32(-1e30), np.float32(1e-30)
 
@@ -102,18 +102,26 @@ def likeliest(
         marginal = likelihood @ (density / density.sum(0)).astype(np.float32)
         away = expected[1] ** 2 + (mean - expected[0]) ** 2
         penalty = -WORTH * (log_sd + away / (2 * np.exp(2 * log_sd)))
-        evidence = np.empty((tried[2].size, mean.size))
-        for i, share in enumerate(tried[2].astype(np.float32)):
-            mixed = (ONE - share) * marginal + (share * without)[:, None]
-            evidence[i] = (
-                np.log(mixed + TINY).sum(0, dtype=np.float64) + np.log(share * (ONE - share)) + penalty
-            )
+        evidence = np.zeros((tried[2].size, mean.size))
+        _evidence(marginal, without, tried[2].astype(np.float32), evidence)
+        evidence += penalty + np.log(tried[2] * (1 - tried[2]))[:, None]
         share, which = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
         best = float(mean[which]), float(log_sd[which]), float(tried[2][share])
         for i, (edges, steps) in enumerate(zip(list(within), STEPS, strict=True)):
             reach = 1.5 * (edges[1] - edges[0]) / (steps - 1)
             within[i] = max(wide[i][0], best[i] - reach), min(wide[i][1], best[i] + reach)
     return best[0], float(np.exp(best[1]))
+
+
+@kernel
+def _evidence(marginal: Any, without: Any, shares: Any, evidence: Any) -> None:
+    """Add every voxel's log likelihood under each share without flow and each prior; marginal : (n, priors)."""
+    for i in range(shares.size):
+        share, rest, sums = shares[i], ONE - shares[i], evidence[i]
+        for v in range(without.size):
+            row, still = marginal[v], share * without[v] + TINY
+            for j in range(sums.size):
+                sums[j] += np.float64(log(rest * row[j] + still))
 
 
 @kernel
