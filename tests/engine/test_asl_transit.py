@@ -80,6 +80,13 @@ def test_a_voxel_without_a_transit_time_is_no_number_and_says_why(tmp_path):
     assert any("in 1 brain voxels the label arrives after the last readout" in w for w in outcome.warnings)
 
 
+def test_many_voxels_without_a_transit_time_are_told(tmp_path):
+    att = arrivals()
+    att[:, :9] = 0.0
+    _, _, outcome = computed(layout(ONE), tmp_path, att, GIVEN)
+    assert any("of the brain's voxels have no value in the given att map" in w for w in outcome.warnings)
+
+
 def test_a_map_that_is_not_asked_for_is_told_not_used(tmp_path):
     _, said, outcome = computed(layout(ONE), tmp_path, arrivals())
     assert "ArterialTransitTime" not in said["Parameters"]

@@ -100,6 +100,9 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         items = with_quality(items, quality)
     if broken.mean() > MANY:
         warnings.append(f"{100 * broken.mean():.1f} % of the brain's voxels could not be computed")
+    unknown = float((state == State.NO_ARRIVAL).mean())
+    if unknown > MANY:
+        warnings.append(f"{100 * unknown:.1f} % of the brain's voxels have no value in the given att map")
     return Maps(
         curves.scan, curves.grid, tuple(items), " + ".join(sorted(used)), curves.sources, curves.aif, numbers,
         tuple(warnings),
