@@ -15,6 +15,7 @@ from bolus.read import read
 from bolus.recipe import NONE, Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.write import write
+from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.pairs import combined, scatter
 from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_posterior
 from bolus_kernels.asl.partial_volume.regression import pure_signals
@@ -23,8 +24,10 @@ from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.clusters import moved
 from bolus_kernels.dsc.concentration import Echo, relaxation
 from bolus_kernels.dsc.protocol import DscProtocol
-from bolus_kernels.dsc.traits import level_of, mean_curve, shape_of
+from bolus_kernels.dsc.traits import level_of, marked_mean, mean_curve, shape_of
 from bolus_kernels.method import Contrast
+from bolus_kernels.order import median, median_step
+from bolus_kernels.shelf import shelf
 
 log = logging.getLogger("bolus")
 
@@ -57,6 +60,7 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
     bolus = np.exp(-((time - 5) ** 2))
     dsc = DscProtocol(1.5, bolus, 1.0, bolus, one, 4.0, (0, 2), 0.03, one)
     asl = AslProtocol("PCASL", np.ones(12), np.ones(12), 0.85, 1.65, one, 0.9, 0 * one, 1e-6)
+    several = asl._replace(post_labeling_delay=np.arange(1.0, 13.0) / 6, relative_noise=one)
     if "dsc" in wanted:
         series = np.asarray(1000 * np.exp(-0.03 * bolus), np.int16)[:, None]
         relaxation((Echo(series, 1.0, 0.0, 0.03),), np.zeros(1, np.int64), (0, 2))
@@ -64,8 +68,15 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
         shape_of(curves)
         level_of(curves, (0, 2), 4)
         mean_curve(curves, np.zeros(1, np.int64))
+        mean_curve(series.T, np.zeros(1, np.int64))
+        marked_mean(curves, np.ones(1, np.bool_))
+        median_step(curves, np.zeros(1, np.int64))
         moved(np.eye(2), np.arange(2), 2, 1)
+    median(one)
     if "asl" in wanted:
+        arrival_evidence(
+            np.asfortranarray(bolus[None], np.float32), several, shelf()["multi_delay"].defaults()
+        )
         series = np.ones((2, 1), np.int16)
         scatter(combined(series, np.zeros(1, np.int64), np.array([[1.0, -1.0]])).T, np.zeros(1, np.int64))
     if "asl" in wanted and recipe["asl.partial_volume"] != NONE:
@@ -73,7 +84,6 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
             shares = np.full((1, tissues), 1 / tissues, np.float32)
             pure_signals(np.ones((1, 4), np.float32), shares, np.zeros(1, np.int64), (1, 1, 1), 1, cpu())
         if recipe["asl.partial_volume"] == "posterior":
-            several = asl._replace(post_labeling_delay=np.linspace(0.2, 2.4, 12))
             tissues_of_it = Tissue(1.3, 0.98), Tissue(1.1, 0.82)
             tissue_posterior(
                 np.ones((1, 12), np.float32), np.ones((1, 2), np.float32), several, tissues_of_it,
