@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.multi_delay import labels_of, prior_of
+from bolus_kernels.asl.multi_delay import labels_of, prior_of, voxelwise_of
 from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, summarise, tabulate
 from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable
@@ -33,13 +33,7 @@ def mode(
     prior, fitted = prior_of(protocol, labels, parameters), protocol.arterial_transit_time is None
     maps: VoxelMaps = {name: np.full(len(curves), np.nan, np.float32) for name in ("cbf", "att")}
     maps["state"] = np.zeros(len(curves), np.uint8)
-    arrival = np.zeros(len(curves)) if fitted else protocol.arterial_transit_time
-    voxelwise = (
-        np.ascontiguousarray(protocol.t1_tissue, np.float32),
-        np.ascontiguousarray(protocol.slice_delay, np.float32),
-        protocol.voxel_noise,
-        np.ascontiguousarray(arrival, np.float32),
-    )
+    voxelwise = voxelwise_of(protocol)
     if device.kind == "cuda":
         from bolus_kernels.asl.cuda import launch_mode
 

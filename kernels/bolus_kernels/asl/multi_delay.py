@@ -20,6 +20,7 @@ from bolus_kernels.tiles import TILE, gather, time_major
 
 LITERATURE = {"PCASL": (1.3, 1.0), "CASL": (1.3, 1.0), "PASL": (0.7, 1.0)}
 """Mean and SD of arrivals where nothing else is known, s; Chappell et al., IEEE Trans Signal Process 57:223 (2009)."""
+Numbers = NDArray[np.float32]
 
 
 @method(
@@ -59,13 +60,7 @@ def multi_delay(
         maps["state"][:] = State.NO_SOLUTION
         return maps
     fitted = protocol.arterial_transit_time is None
-    arrival = np.zeros(len(curves)) if fitted else protocol.arterial_transit_time
-    voxelwise = (
-        np.ascontiguousarray(protocol.t1_tissue, np.float32),
-        np.ascontiguousarray(protocol.slice_delay, np.float32),
-        protocol.voxel_noise,
-        np.ascontiguousarray(arrival, np.float32),
-    )
+    voxelwise = voxelwise_of(protocol)
     filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
     if device.kind == "cuda":
         from bolus_kernels.asl.cuda import launch
@@ -74,6 +69,18 @@ def multi_delay(
     else:
         _multi_delay(time_major(curves), column, *voxelwise, labels, prior, fitted, *filled)
     return refuse_infinite(maps)
+
+
+def voxelwise_of(protocol: AslProtocol) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Tissue T1 (s), slice delay (s), noise variance and given arrival (s; 0 where it is fitted), (n,) each."""
+    given = protocol.arterial_transit_time
+    arrival = np.zeros(len(protocol.t1_tissue)) if given is None else given
+    return (
+        np.ascontiguousarray(protocol.t1_tissue, np.float32),
+        np.ascontiguousarray(protocol.slice_delay, np.float32),
+        protocol.voxel_noise,
+        np.ascontiguousarray(arrival, np.float32),
+    )
 
 
 def arrival_prior_of(protocol: AslProtocol, parameters: Mapping[str, Any]) -> ArrivalPrior:

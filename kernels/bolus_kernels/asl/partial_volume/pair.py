@@ -9,6 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
+from bolus_kernels.asl.posterior import (
+    EIGHTH,
+    FAINTEST,
+    FINEST,
+    HALF,
+    LEAST_RATE,
+    MOST_FLOW,
+    NEGLIGIBLE,
+    ONE,
+    TWO,
+    TYPICAL_FLOW,
+    ZERO,
+)
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
@@ -18,16 +31,8 @@ GREY, WHITE, MISFIT, SCORE, OF_GREY, OF_WHITE, PLANES = range(7)
 """What is known at each pair of arrivals: both flows, misfit, log posterior (later weight), each flow's variance."""
 TOLD = 9
 """Numbers that a posterior is told in: flow, its SD, arrival, its SD of either tissue, and the log evidence."""
-NEGLIGIBLE = np.float32(14.0)
-"""Nodes whose log posterior is this far below the best (8e-7) carry no mass."""
-FAINTEST = np.float32(-40.0)
 RESOLVED = np.float32(8.0)
 """Nodes that must share the mass before the sum over them is the integral."""
-FINEST = np.float32(2e-5)
-"""s; no grid is finer, because float32 curves cannot tell arrivals apart below it."""
-TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
-"""1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be; the least share of 1/T1."""
-ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
 
 
 class Belief(NamedTuple):
