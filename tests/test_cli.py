@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bolus.phantom import write_cohort
-from bolus_cluster import attempt
-from bolus_cluster.cli import SECTIONS, main
-from bolus_cluster.lock import LOCKS, held
+from bolus_cluster.cli import main
+from bolus_cluster.cli.door import SECTIONS
+from bolus_cluster.ledger.lock import LOCKS, held
+from bolus_cluster.workers import attempt
 from bolus_kernels import device
 
 OPEN = [sys.executable, "-c", "from bolus_cluster.cli import main; main()"]

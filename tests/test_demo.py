@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bolus.errors import BolusError
-from bolus_cluster.cohort import records
 from bolus_cluster.demo import run_demo
+from bolus_cluster.ledger.records import records
 from tests.cluster.tools import contents
 
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bolus.recipe import version
-from bolus_cluster.cohort import write_whole
+from bolus_cluster.ledger.records import write_whole
 
 if TYPE_CHECKING:
     from bolus.recipe import Recipe

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bolus import bids, recipe
 from bolus.errors import BolusError, Code
 from bolus.series import Found, Scan
-from bolus_cluster.cohort import look_up, reason
+from bolus_cluster.ledger.records import look_up, reason
 
 if TYPE_CHECKING:
     from bolus.recipe import Recipe

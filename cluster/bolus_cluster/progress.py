@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
-from bolus_cluster.attempt import Row
+from bolus_cluster.workers.attempt import Row
 
 Watch = Callable[[Row], None]
 

@@ -11,13 +11,13 @@ from itertools import takewhile
 from threading import Event
 
 from bolus.errors import BolusError, Code
-from bolus_cluster import table
-from bolus_cluster.attempt import Job, Row, refuse, skip, translate
-from bolus_cluster.cohort import DONE, forget, look_up, scans
 from bolus_cluster.describe import describe
-from bolus_cluster.lock import held
+from bolus_cluster.ledger import table
+from bolus_cluster.ledger.lock import held
+from bolus_cluster.ledger.records import DONE, forget, look_up, scans
 from bolus_cluster.plan import Plan, Task
-from bolus_cluster.workers import spread
+from bolus_cluster.workers.attempt import Job, Row, refuse, skip, translate
+from bolus_cluster.workers.stream import spread
 from bolus_kernels import device
 
 # The machine's or a neighbour's fault rather than the request's: exit 3, not 2.

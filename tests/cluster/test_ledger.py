@@ -13,7 +13,7 @@ import pytest
 
 from bolus.series import Scan
 from bolus.write import HIDDEN
-from bolus_cluster.cohort import (
+from bolus_cluster.ledger.records import (
     LEDGER,
     LOGS,
     Record,
@@ -152,7 +152,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 def test_a_kill_before_the_replacement_leaves_the_old_file(tmp_path: Path) -> None:
     write_whole(tmp_path / "file", b"old")
     program = (
-        "import os, sys, pathlib; from bolus_cluster.cohort import write_whole;"
+        "import os, sys, pathlib; from bolus_cluster.ledger.records import write_whole;"
         "pathlib.Path.replace = lambda *paths: os._exit(9);"
         "write_whole(pathlib.Path(sys.argv[1]), b'new')"
     )

@@ -12,7 +12,7 @@ import pytest
 
 from bolus.errors import BolusError
 from bolus.write import HIDDEN
-from bolus_cluster.lock import LOCKS, held, holders
+from bolus_cluster.ledger.lock import LOCKS, held, holders
 
 
 def lock(out: Path, **other: object) -> Path:

@@ -13,7 +13,7 @@ import pytest
 
 from bolus import pipeline
 from bolus.errors import BolusError
-from bolus_cluster.cohort import LOGS, look_up, records
+from bolus_cluster.ledger.records import LOGS, look_up, records
 from bolus_cluster.plan import Request, in_shard, plan
 from bolus_cluster.run import exit_code, run_cohort
 from tests.cluster.tools import contents, go

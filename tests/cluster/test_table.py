@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
-from bolus_cluster import table
-from bolus_cluster.cohort import Record, enter
+from bolus_cluster.ledger import table
+from bolus_cluster.ledger.records import Record, enter
 
 DONE = Record("sub-2_dsc", "2", "b", "dsc", "done", attempts=1, seconds=1.5, voxels=7, numbers={"cbf": 40.25})
 FAILED = Record("sub-1_asl", "1", None, "asl", "failed", code="E_META", message="a\tb\nc", attempts=2)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bolus_cluster import workers
-from bolus_cluster.attempt import Job, Row, attempt
-from bolus_cluster.cohort import look_up, records
+from bolus_cluster.ledger.records import look_up, records
+from bolus_cluster.workers import stream as workers
+from bolus_cluster.workers.attempt import Job, Row, attempt
 from tests.cluster.tools import contents, go
 
 

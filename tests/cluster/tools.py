@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bolus_cluster.cohort import sha256
+from bolus_cluster.ledger.records import sha256
 from bolus_cluster.plan import Request, plan
 from bolus_cluster.run import Summary, run_cohort
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bolus_cluster.cohort import LEDGER, Record, records, write_whole
+from bolus_cluster.ledger.records import LEDGER, Record, records, write_whole
 
 FILE = "scans.tsv"
 COLUMNS = (

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from bolus.errors import BolusError
-from bolus_cluster.cli_look import doctor, methods, status
-from bolus_cluster.cli_run import run
-from bolus_cluster.cli_try import demo, phantom
+from bolus_cluster.cli.look import doctor, methods, status
+from bolus_cluster.cli.run import run
+from bolus_cluster.cli.tryout import demo, phantom
 
 SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Process a cohort": (run, status),
@@ -66,8 +66,8 @@ def _tell(error: Exception) -> int:
     """Print a refusal on stderr and return its exit code; of a mistake in bolus, the traceback as well."""
     import traceback
 
-    from bolus_cluster.attempt import translate
     from bolus_cluster.run import exit_code
+    from bolus_cluster.workers.attempt import translate
 
     problem = translate(error, str(Path.cwd()), "the lines above")
     if not isinstance(error, BolusError | OSError | MemoryError):

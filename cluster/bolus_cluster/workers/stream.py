@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.attempt import Job, Row, attempt, refuse
+from bolus_cluster.workers.attempt import Job, Row, attempt, refuse
 
 if TYPE_CHECKING:
     from distributed import Client, Future

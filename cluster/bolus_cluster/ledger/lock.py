@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from bolus.errors import BolusError, Code
 from bolus.write import HIDDEN
-from bolus_cluster.cohort import write_whole
+from bolus_cluster.ledger.records import write_whole
 
 LOCKS = Path(".bolus", "locks")
 

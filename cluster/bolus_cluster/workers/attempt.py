@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 from bolus.errors import BolusError, Code
 from bolus.recipe import Recipe, version
 from bolus.series import Outcome, Scan
-from bolus_cluster.cohort import LOGS, Record, Stamp, State, enter, look_up, name_of, sha256, write_whole
+from bolus_cluster.ledger.records import (
+    LOGS,
+    Record,
+    Stamp,
+    State,
+    enter,
+    look_up,
+    name_of,
+    sha256,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from os import stat_result

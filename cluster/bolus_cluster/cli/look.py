@@ -14,8 +14,8 @@ def status(out_dir: Path) -> None:
     from collections import Counter
 
     from bolus.errors import BolusError, Code
-    from bolus_cluster.cohort import LEDGER, records
-    from bolus_cluster.lock import holders
+    from bolus_cluster.ledger.lock import holders
+    from bolus_cluster.ledger.records import LEDGER, records
 
     if not (out_dir / LEDGER).is_dir():
         mend = "Give the OUT_DIR of a `bolus run`."

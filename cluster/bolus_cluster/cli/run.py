@@ -115,7 +115,7 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
 
 
 def _report(todo: Plan, summary: Summary) -> None:
-    from bolus_cluster.cohort import look_up
+    from bolus_cluster.ledger.records import look_up
 
     out = todo.request.out
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()) if count)
