@@ -101,7 +101,7 @@ def test_a_dry_run_writes_nothing(data: Path, tmp_path: Path) -> None:
 
 def test_a_run_its_status_and_its_failure(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = bolus("run", data, out, "participant", "--workers", 1)
+    result = bolus("run", data, out, "participant", "--workers", 0)
     assert result.exit_code == 0, result.output
     assert "2 scans: 2 done" in result.stdout
     assert "\r" not in result.stderr
@@ -110,7 +110,7 @@ def test_a_run_its_status_and_its_failure(data: Path, tmp_path: Path) -> None:
     good = sidecar.read_text()
     sidecar.write_text("{}")
     try:
-        result = bolus("run", data, out, "participant", "--workers", 1, "-v")
+        result = bolus("run", data, out, "participant", "--workers", 0, "-v")
     finally:
         sidecar.write_text(good)
     assert result.exit_code == 1
@@ -126,7 +126,7 @@ def test_a_run_its_status_and_its_failure(data: Path, tmp_path: Path) -> None:
 
 def test_a_folder_in_use_ends_with_3(data: Path, tmp_path: Path) -> None:
     with held(tmp_path, 1):
-        result = bolus("run", data, tmp_path, "participant", "--workers", 1)
+        result = bolus("run", data, tmp_path, "participant", "--workers", 0)
     assert result.exit_code == 3
     assert "E_LOCKED" in result.stderr
     assert list((tmp_path / LOCKS).iterdir()) == []
@@ -149,7 +149,7 @@ def test_a_full_disk_under_the_ledger_ends_with_3(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(attempt, "enter", full)
-    result = bolus("run", data, tmp_path / "out", "participant", "--workers", 1, "--modality", "asl")
+    result = bolus("run", data, tmp_path / "out", "participant", "--workers", 0, "--modality", "asl")
     assert result.exit_code == 3
     assert "E_SPACE" in result.stderr
 

@@ -34,6 +34,8 @@ class Request:
     workers: int | None = None
     shard: tuple[int, int] | None = None
     work_dir: Path | None = None
+    deadline: float = 3600.0
+    """Seconds that one scan may take."""
     stop_on_first_failure: bool = False
 
     @property
@@ -61,6 +63,11 @@ class Plan:
     tasks: tuple[Task, ...]
     standing: tuple[str, ...]
     met: frozenset[str]
+
+    @property
+    def work(self) -> str:
+        """Digest of what the maps of all parts of one cohort have in common: the recipe, and the device asked."""
+        return hashlib.sha256(f"{self.recipe.hash} {self.request.device}".encode()).hexdigest()
 
 
 def plan(request: Request) -> Plan:

@@ -47,14 +47,17 @@ def line(row: Row) -> str:
 
 def _lines(total: int) -> Watch:
     width = len(str(total))
-    started = time.monotonic()
+    first = 0.0  # when the first was done: what it took to start says nothing of the pace
     done = 0
 
     def watch(row: Row) -> None:
-        nonlocal done
+        nonlocal done, first
         done += 1
-        left = (time.monotonic() - started) / done * (total - done)
-        rest = f"  ({_duration(left)} left)" if done < total else ""
+        first = first or time.monotonic()
+        rest = ""
+        if 1 < done < total:
+            left = (time.monotonic() - first) / (done - 1) * (total - done)
+            rest = f"  ({_duration(left)} left)"
         click.echo(f"[{done:{width}d}/{total}] {line(row)}{rest}", err=True)
 
     return watch

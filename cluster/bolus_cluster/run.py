@@ -8,16 +8,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from threading import Event
 
 from bolus.errors import BolusError, Code
+from bolus_cluster.crew import crew_of
 from bolus_cluster.describe import describe
+from bolus_cluster.ending import Ending, ending
 from bolus_cluster.ledger import table
 from bolus_cluster.ledger.lock import held
 from bolus_cluster.ledger.records import DONE, forget, look_up, scans
 from bolus_cluster.plan import Plan, Task
-from bolus_cluster.workers.attempt import Job, Row, refuse, skip, translate
-from bolus_cluster.workers.stream import spread
+from bolus_cluster.workers.attempt import Job, Row, attempt, refuse, skip, translate
+from bolus_cluster.workers.local import local
+from bolus_cluster.workers.stream import stream
 from bolus_kernels import device
 
 # The machine's or a neighbour's fault rather than the request's: exit 3, not 2.
@@ -45,28 +47,33 @@ class Summary:
 def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> Summary:
     """Carry out a plan; one bad scan never stops the rest, an end at any moment can be resumed.
 
-    Each finished scan is told to `watch`. Raises BolusError where the cohort cannot run: E_LOCKED, E_DEVICE;
-    and OSError where the output folder cannot be written.
+    Each finished scan is told to `watch`. A SIGTERM lets the scans in the air land, for GRACE seconds.
+    Raises BolusError where the cohort cannot run: E_LOCKED, E_DEVICE, E_WORKER_DIED, E_TIMEOUT; OSError where
+    the output folder cannot be written; KeyboardInterrupt when it was ended from outside.
     """
     request = plan.request
-    _check_device(request.device)
+    chosen = _device(request.device)
     states: Counter[str] = Counter()
-    ended = Event()
     left = {task.scan.key: task for task in plan.tasks}
-    with held(request.out, len(plan.tasks) + len(plan.standing), request.shard, request.participants):
-        describe(request.out, request.root, plan.recipe)
-        try:
-            with closing(_rows(plan, ended)) as rows:
-                for row in rows:
-                    del left[row.scan]
-                    states[row.state] += 1
-                    watch(row)
-                    if row.state == "failed" and request.stop_on_first_failure:
-                        ended.set()  # what is in the air still lands
-        finally:
-            states["skipped"] += _skip(plan, left)
-            _forget_vanished(plan)
-            table.write(request.out)
+    count = len(plan.tasks) + len(plan.standing)
+    with ending() as end:
+        with held(request.out, count, request.shard, request.participants, plan.work, end.lost) as lock:
+            describe(request.out, request.root, plan.recipe)
+            try:
+                with closing(_rows(plan, end, chosen)) as rows:
+                    for row in rows:
+                        del left[row.scan]
+                        states[row.state] += 1
+                        lock.tell(row.state == "failed")
+                        watch(row)
+                        if row.state == "failed" and request.stop_on_first_failure:
+                            end.draw_no_more()  # what is in the air still lands
+            finally:
+                if not end.is_lost:
+                    states["skipped"] += _skip(plan, left)
+                    _forget_vanished(plan)
+                    table.write(request.out)
+        end.told()
     for key in plan.standing:
         record = look_up(request.out, key)
         states[record.state if record else "failed"] += 1
@@ -78,30 +85,33 @@ def exit_code(problem: BolusError) -> int:
     return 3 if problem.code in MACHINE else 2
 
 
-def _rows(plan: Plan, ended: Event) -> Generator[Row]:
+def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
     request = plan.request
     for task in plan.tasks:
-        if task.problem is not None and not ended.is_set():
+        if task.problem is not None and not end.near:
             yield refuse(task.scan, request.out, task.problem)
     sound = [task for task in plan.tasks if task.problem is None]
-    if not sound or ended.is_set():
+    if not sound or end.near:
         return
     from bolus import pipeline
 
-    processors = device.processors()
-    workers = request.workers or processors
-    if workers > 1:
-        workers = min(workers, max(2, len(sound)))
-    threads = max(1, processors // min(workers, len(sound)))
-    jobs = takewhile(lambda _: not ended.is_set(), (_job(plan, task, threads) for task in sound))
+    crew = crew_of(request, chosen, len(sound))
+    jobs = takewhile(lambda _: not end.near, (_job(plan, task, crew.threads) for task in sound))
+    if crew.workers == 0:
+        yield from map(attempt, jobs)
+        return
     contrasts = sorted({task.scan.contrast for task in sound})
     warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
-    yield from spread(jobs, workers, request.work_dir, warmers)
+    with local(crew.workers, crew.gpus, request.work_dir) as client:
+        yield from stream(client, jobs, crew.workers, warmers)
 
 
 def _job(plan: Plan, task: Task, threads: int) -> Job:
     request = plan.request
-    return Job(task.scan, request.root, request.out, plan.recipe, task.signature, request.device, threads)
+    return Job(
+        task.scan, request.root, request.out, plan.recipe, task.signature, request.device, threads,
+        request.deadline,
+    )  # fmt: skip
 
 
 def _skip(plan: Plan, left: dict[str, Task]) -> int:
@@ -123,8 +133,8 @@ def _forget_vanished(plan: Plan) -> None:
                 forget(plan.request.out, scan)
 
 
-def _check_device(kind: str) -> None:
+def _device(kind: str) -> device.Device:
     try:
-        device.select(kind)
+        return device.select(kind)
     except device.DeviceUnavailable as error:
         raise translate(error, f"--device {kind}", "") from error

@@ -60,6 +60,16 @@ def why_no_cuda() -> str | None:
     return None if count else "the CUDA driver sees no device"
 
 
+def gpus() -> tuple[str, ...]:
+    """The GPUs that this process may use, named as CUDA_VISIBLE_DEVICES takes them; none without CUDA."""
+    if why_no_cuda() is not None:
+        return ()
+    granted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if granted is not None:
+        return tuple(name for name in granted.split(",") if name)
+    return tuple(str(number) for number in range(int(cupy().cuda.runtime.getDeviceCount())))
+
+
 def cuda_name() -> str:
     """The name of the current GPU, as its driver gives it."""
     properties = cupy().cuda.runtime.getDeviceProperties(0)

@@ -168,7 +168,7 @@ def test_a_run_that_is_broken_off_goes_on_where_it_was(shared: Path, tmp_path: P
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cohort(plan(Request(shared / "data", out, workers=1)), interrupt)
+        run_cohort(plan(Request(shared / "data", out, workers=0)), interrupt)
     assert list(states(out).values()).count("skipped") == 2
     assert list(rows(out)) == SCANS
     assert go(shared / "data", out).standing == 2

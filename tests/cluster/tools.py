@@ -11,7 +11,7 @@ from bolus_cluster.run import Summary, run_cohort
 
 def go(root: Path, out: Path, **asked: object) -> Summary:
     """Run in this process, unless asked otherwise."""
-    return run_cohort(plan(Request(root, out, **{"workers": 1, **asked})))  # type: ignore[arg-type]
+    return run_cohort(plan(Request(root, out, **{"workers": 0, **asked})))  # type: ignore[arg-type]
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:

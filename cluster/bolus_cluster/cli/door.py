@@ -19,6 +19,7 @@ SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Look up": (methods, doctor),
 }
 ENDED = 130
+TERMINATED = 143
 
 
 class Door(click.Group):
@@ -39,9 +40,9 @@ class Door(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
             click.echo("\nEnded. What is done stays done: the same command goes on from there.", err=True)
-            ctx.exit(ENDED)
+            ctx.exit(TERMINATED if type(end).__name__ == "Terminated" else ENDED)
         except BrokenPipeError:
             raise
         except Exception as error:

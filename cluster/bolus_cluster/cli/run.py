@@ -75,9 +75,17 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=0),
     metavar="N",
-    help="Scans at a time [default: one per processor]; 1 stays in this process.",
+    help="Processes, a scan at a time each [default: one per GPU or processor]; 0 stays in this process.",
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="How long one scan may take before it counts as failed.",
 )
 @click.option(
     "--shard", callback=_shard, metavar="k/N", help="Only part k of N of the scans, for job arrays."
@@ -99,6 +107,7 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
     from bolus_cluster import run as running
 
     asked["root"], asked["out"] = asked.pop("bids_dir"), asked.pop("out_dir")
+    asked["deadline"] = 60 * float(str(asked["deadline"]))
     request = plan.Request(**asked)  # type: ignore[arg-type]
     todo = plan.plan(request)
     if dry_run or verbose:

@@ -1,15 +1,18 @@
-"""The lock of an output folder: two runs may share it only where their scans cannot be the same."""
+"""The lock of an output folder: a heartbeat on disk, and who may work there beside whom."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from bolus.errors import BolusError, Code
@@ -17,29 +20,46 @@ from bolus.write import HIDDEN
 from bolus_cluster.ledger.records import write_whole
 
 LOCKS = Path(".bolus", "locks")
+BEAT = 5.0
+"""Seconds between two beats of a run."""
+PATIENCE = 45.0
+"""Seconds without a beat after which a run of another host counts as dead: nine beats, and slow disks."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that holds an output folder: where it lives, since when, which part of the cohort is its own."""
+    """A run that holds an output folder: where it lives, which part of which work is its own, how far it is."""
 
     host: str
     pid: int
+    place: str
+    """Kernel and process namespace: where the process number means something."""
     since: str
     scans: int
     shard: tuple[int, int] | None = None
     participants: tuple[str, ...] = ()
+    work: str = ""
+    """Digest of recipe and device: shards of one cohort must agree in it."""
+    holds: bool = False
+    """Whether it has looked round and found itself alone."""
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    """Since it began to compute, by its own clock."""
+    beat: int = 0
 
     def apart_from(self, other: Holder) -> bool:
-        """Whether the two can never meet: different shards of one division, or no participant in common."""
+        """Whether both do the same work on parts that can never meet: two shards, or other participants."""
+        if self.work != other.work:
+            return False
         if self.shard and other.shard and self.shard[1] == other.shard[1] and self.shard != other.shard:
             return True
         ours, theirs = set(self.participants), set(other.participants)
         return bool(ours and theirs and not ours & theirs)
 
     def is_gone(self) -> bool:
-        """Whether its process is certainly dead: of another host nothing is certain."""
-        if self.host != platform.node():
+        """Whether its process is certainly dead: of another host only silence tells, in time."""
+        if self.place != _place():
             return False
         try:
             os.kill(self.pid, 0)
@@ -50,42 +70,90 @@ class Holder:
         return False
 
 
+class Lock:
+    """An output folder that is held; it beats until it is let go, and knows when it was lost."""
+
+    def __init__(self, path: Path, mine: Holder, lost: Callable[[], None]) -> None:
+        self._path = path
+        self._mine = mine
+        self._lost = lost
+        self._started = time.monotonic()
+        self._over = threading.Event()
+        self._guard = threading.Lock()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        write_whole(path, _text(mine))
+        self._thread.start()
+
+    def hold(self) -> None:
+        """Say that nobody stands in the way."""
+        self._say(holds=True)
+
+    def tell(self, failed: bool) -> None:
+        """Count a finished scan; the next beat says it to whoever asks."""
+        with self._guard:
+            self._mine = replace(self._mine, done=self._mine.done + 1, failed=self._mine.failed + failed)
+
+    def end(self) -> None:
+        """Stop beating and let the folder go."""
+        self._over.set()
+        self._thread.join()
+        self._path.unlink(missing_ok=True)
+
+    def _say(self, **news: Any) -> None:
+        with self._guard:
+            self._mine = replace(self._mine, **news)
+            write_whole(self._path, _text(self._mine))
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT):
+            if not self._path.exists():  # it was still for too long: somebody else has taken over
+                self._lost()
+                return
+            seconds = round(time.monotonic() - self._started, 1)
+            with suppress(OSError):  # a full disk is told by the scans; here it is a beat left out
+                self._say(beat=self._mine.beat + 1, seconds=seconds)
+
+
 @contextmanager
 def held(
-    out: Path, scans: int, shard: tuple[int, int] | None = None, participants: tuple[str, ...] = ()
-) -> Iterator[None]:
+    out: Path,
+    scans: int,
+    shard: tuple[int, int] | None = None,
+    participants: tuple[str, ...] = (),
+    work: str = "",
+    lost: Callable[[], None] = lambda: None,
+) -> Iterator[Lock]:
     """Hold the output folder for a run of so many scans, and sweep away what a crash left half written.
 
-    Raises BolusError (E_LOCKED) while a run that may meet this one is alive, OSError.
+    A run that may meet this one is watched until it beats, or counts as dead: at most PATIENCE. `lost` is
+    called, in another thread, when somebody took this run for dead. Raises BolusError (E_LOCKED), OSError.
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    mine = Holder(platform.node(), os.getpid(), since, scans, shard, tuple(sorted(participants)))
-    path = out / LOCKS / f"{mine.host}-{mine.pid}-{uuid4().hex[:8]}.json"
+    mine = Holder(
+        platform.node(), os.getpid(), _place(), since, scans, shard, tuple(sorted(participants)), work
+    )
     # First raise the own flag, then look for others: of two that start at once neither can miss the other.
-    write_whole(path, json.dumps(asdict(mine)).encode())
+    path = out / LOCKS / f"{mine.host}-{mine.pid}-{uuid4().hex[:8]}.json"
+    lock = Lock(path, mine, lost)
     try:
-        others = [(other, file) for file, other in holders(out).items() if file != path]
-        for other, file in others:
-            if not mine.apart_from(other):
-                raise _refusal(out, other, file)
-        if not others:
+        for file, other in holders(out).items():
+            if file != path and not mine.apart_from(other) and _lives(file, other, path):
+                raise _refusal(out, other, mine)
+        lock.hold()
+        if list(holders(out)) == [path]:
             _sweep(out)
-        yield
+        yield lock
     finally:
-        path.unlink(missing_ok=True)
+        lock.end()
 
 
 def holders(out: Path) -> dict[Path, Holder]:
     """The runs that hold the folder, by lock file; what a dead process of this host left is removed."""
     found = {}
     for file in sorted((out / LOCKS).glob("[!.]*.json")):
-        try:
-            content = json.loads(file.read_bytes())
-        except FileNotFoundError:
+        other = _read(file)
+        if other is None:
             continue
-        content["shard"] = tuple(content["shard"]) if content["shard"] else None
-        content["participants"] = tuple(content["participants"])
-        other = Holder(**content)
         if other.is_gone():
             file.unlink(missing_ok=True)
         else:
@@ -93,13 +161,62 @@ def holders(out: Path) -> dict[Path, Holder]:
     return found
 
 
-def _refusal(out: Path, other: Holder, file: Path) -> BolusError:
+def _lives(file: Path, other: Holder, mine: Path) -> bool:
+    """Watch a run until it beats; one that ends, or stays silent and so loses the folder, does not live.
+
+    Of two that only look round yet, the one whose file comes first stays.
+    """
+    silent = time.monotonic()
+    while time.monotonic() - silent < PATIENCE:
+        now = _read(file)
+        if now is None:
+            return False
+        if now.beat != other.beat:
+            if now.holds or file < mine:
+                return True
+            other, silent = now, time.monotonic()
+        time.sleep(BEAT / 10)
+    file.unlink(missing_ok=True)
+    return False
+
+
+def _read(file: Path) -> Holder | None:
+    try:
+        content = json.loads(file.read_bytes())
+        content["shard"] = tuple(content["shard"]) if content["shard"] else None
+        content["participants"] = tuple(content["participants"])
+        return Holder(**content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        mend = "If no run is at work in this folder, remove the file."
+        seen = "a lock that this version of bolus cannot read"
+        raise BolusError(Code.LOCKED, file, seen, "a lock of the same version", mend) from error
+
+
+def _place() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return platform.node()
+
+
+def _text(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder)).encode()
+
+
+def _refusal(out: Path, other: Holder, mine: Holder) -> BolusError:
+    part = f", shard {other.shard[0]}/{other.shard[1]}" if other.shard else ""
+    mend = "Wait for it, or end it: what it has done stays done."
+    if mine.work != other.work and mine.shard and other.shard:
+        mend = "It has another recipe or device: shards of one cohort must have the same. " + mend
     return BolusError(
         Code.LOCKED,
         out,
-        f"a run that is at work here: process {other.pid} on {other.host}, since {other.since}",
+        f"a run that is at work here: process {other.pid} on {other.host}, since {other.since}{part}",
         "one run at a time over the same scans",
-        f"Wait for it, or end it; if {other.host} lost it (a crash, a power cut), remove {file}.",
+        mend,
     )
 
 

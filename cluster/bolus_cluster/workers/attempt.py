@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from os import stat_result
 
 
+TOO_LONG = 124
+"""The exit code of a worker that ended itself over a scan past its deadline."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a worker is sent: names of files and how to treat them, never an array."""
@@ -39,6 +45,8 @@ class Job:
     signature: str
     device: str
     threads: int = 1
+    deadline: float = 3600.0
+    """Seconds that it may take."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,17 @@ def attempt(job: Job) -> Row:
         record = _failed(blank, problem)
     record = replace(record, seconds=round(time.perf_counter() - started, 3))
     return _entered(job.out, record)
+
+
+def attempt_in_time(job: Job) -> Row:
+    """As `attempt`, in a process that ends past the deadline of the scan: whoever sent it here is told by that."""
+    timer = threading.Timer(job.deadline, os._exit, (TOO_LONG,))
+    timer.daemon = True
+    timer.start()
+    try:
+        return attempt(job)
+    finally:
+        timer.cancel()
 
 
 def refuse(scan: Scan, out: Path, problem: BolusError, attempts: int = 0) -> Row:

@@ -1,145 +1,117 @@
-"""Workers: this process alone, or a Dask cluster of processes on this machine, one scan at a time each."""
+"""The stream of scans over a Dask cluster: so many in the air, and a judgement on each that does not come back."""
 
 from __future__ import annotations
 
-import signal
-import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.attempt import Job, Row, attempt, refuse
+from bolus_cluster.workers.alone import Death, attempt_alone
+from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, refuse
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-SETTINGS = {
-    # A worker's death is judged below, not by repeated dying; and no task waits behind another on a worker.
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.worker.profile.enabled": False,
-}
-PRELOAD = "distributed.worker.preload"
-# Ctrl-C reaches every process of the terminal; the driver alone answers it, and takes the workers down.
-NO_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-TALKATIVE = "import logging; logging.getLogger('bolus').setLevel(logging.INFO)"
-LOOPBACK = "127.0.0.1"
+LOOK = 1.0
+"""Seconds between two looks at whether the cluster is still there."""
+SPARE = 300.0
+"""Seconds that everything but a scan may take, before nothing happening at all is a failure."""
+LOSSES = 4
+"""So many times a scan may lose its worker, to a neighbour's fault as well, before nothing may fly beside it."""
 
 
-def spread(
-    jobs: Iterable[Job],
-    workers: int,
-    work_dir: Path | None = None,
-    warmers: Sequence[Callable[[], object]] = (),
+@dataclass
+class Flight:
+    """A scan in the air: how many workers were lost under it, and whether nothing may fly beside it."""
+
+    job: Job
+    losses: int = 0
+    beside_nothing: bool = False
+
+
+def stream(
+    client: Client, jobs: Iterable[Job], workers: int, warmers: Sequence[Callable[[], object]] = ()
 ) -> Iterator[Row]:
-    """Compute every job and give its row as it is finished; with one worker in this process, in order.
+    """Compute every job on the cluster and give its row as it is finished; little more than one a worker is in flight.
 
-    `jobs` is drawn from only as workers become free, so ending it early ends the run cleanly.
-    `warmers` are run first, side by side, once each: they compile what every worker would compile for itself.
-    Temporary files of the cluster lie in `work_dir` (default: the system's) and are removed.
-    Raises OSError where the ledger cannot be written.
+    `jobs` is drawn from only as workers become free, so ending it early ends the run cleanly. `warmers` are run
+    first, side by side, once each: they compile what every worker would compile for itself.
+
+    A scan whose worker is lost is tried again in a process of its own; where the machine kills that one too, once
+    more when all others are done, with nothing beside it. Raises BolusError when the cluster itself is lost
+    (E_WORKER_DIED) or nothing happens any more (E_TIMEOUT), OSError where the ledger cannot be written.
     """
-    if workers == 1:
-        yield from map(attempt, jobs)
-        return
     from distributed import wait
 
-    with _cluster(workers, work_dir) as client:
-        # What goes wrong here goes wrong again in a scan, and has a row there.
-        wait([client.submit(warm, pure=False) for warm in warmers])
-        yield from _stream(client, iter(jobs), 2 * workers)
-
-
-def _stream(client: Client, jobs: Iterator[Job], most: int) -> Iterator[Row]:
-    """Keep at most so many jobs in flight; what was in the air when a worker died is tried again alone."""
-    from distributed import as_completed
-
-    flying: dict[Future, Job] = {}
-    landed = as_completed()
-    suspects: list[Job] = []
+    # What goes wrong here goes wrong again in a scan, and has a row there.
+    wait([client.submit(warm, pure=False) for warm in warmers])
+    # One that waits at a worker hides the way there and back; more would die with their neighbours for nothing.
+    most = workers + 1 + workers // 8
+    waiting = iter(jobs)
+    landed: SimpleQueue[Future] = SimpleQueue()
+    flying: dict[Future, Flight] = {}
+    again: list[Flight] = []
+    last: list[Flight] = []
     while True:
-        alone = bool(suspects) and not flying
-        if alone:
-            wanted = [suspects.pop()]
-        elif suspects:
-            wanted = []
-        else:
-            wanted = [job for _, job in zip(range(most - len(flying)), jobs, strict=False)]
-        for job in wanted:
-            future = client.submit(attempt, job, pure=False)
-            flying[future] = job
-            landed.add(future)
+        while len(flying) < most:
+            flight = again.pop() if again else next(map(Flight, waiting), None)
+            if flight is None and last and not flying:
+                flight = last.pop()
+            if flight is None:
+                break
+            task = attempt_alone if flight.losses else attempt_in_time
+            future = client.submit(task, flight.job, pure=False)
+            flying[future] = flight
+            future.add_done_callback(landed.put)
+            if flight.beside_nothing:
+                break
         if not flying:
             return
-        future = next(landed)
-        job = flying.pop(future)
-        if not _died(future):
-            yield future.result()
-        elif alone:
-            yield refuse(job.scan, job.out, _death(job), attempts=2)
+        future = _next(client, landed, max(flight.job.deadline for flight in flying.values()))
+        flight = flying.pop(future)
+        outcome = _outcome(future)
+        if isinstance(outcome, Row):
+            yield outcome
+            continue
+        flight.losses += 1
+        if outcome is None and flight.losses < LOSSES:
+            again.append(flight)
+        elif (outcome is None or outcome.by_machine) and not flight.beside_nothing:
+            flight.beside_nothing = True
+            last.append(flight)
         else:
-            suspects.append(job)
+            death = outcome or Death(0, "with the worker that watched over it")
+            yield refuse(flight.job.scan, flight.job.out, death.problem(flight.job), flight.losses)
 
 
-def _died(future: Future) -> bool:
+def _next(client: Client, landed: SimpleQueue[Future], deadline: float) -> Future:
+    """The next future that is done; raises BolusError when none can come any more."""
+    started = time.monotonic()
+    while True:
+        future = None
+        with suppress(Empty):
+            future = landed.get(timeout=LOOK)
+        if future is not None and not future.cancelled():
+            return future
+        if future is not None or client.status != "running":
+            mend = "Run again: what is done stays done. If it is lost again, look at its log."
+            seen = f"that the Dask scheduler at {client.scheduler.address} is gone"
+            raise BolusError(Code.WORKER_DIED, "the cluster", seen, "a scheduler that answers", mend)
+        if time.monotonic() - started > 2 * deadline + SPARE and client.nthreads():
+            seen = f"that nothing was finished for {(2 * deadline + SPARE) / 60:.0f} minutes"
+            mend = "Run again: what is done stays done. If it stops again, please report it."
+            raise BolusError(Code.TIMEOUT, "the cluster", seen, "a scan finished or failed by then", mend)
+
+
+def _outcome(future: Future) -> Row | Death | None:
+    """What a scan came to; None where its worker was lost. Raises what only a mistake or a full disk raises."""
     from distributed import KilledWorker
 
-    return isinstance(future.exception(), KilledWorker)
-
-
-def _death(job: Job) -> BolusError:
-    return BolusError(
-        Code.WORKER_DIED,
-        job.scan.images[0],
-        "that the worker process died twice over this scan, the second time with nothing beside it",
-        "a process that lives until the maps are written",
-        "Most often the machine was out of memory: run this scan with --workers 1 where there is more.",
-    )
-
-
-@contextmanager
-def _cluster(workers: int, work_dir: Path | None) -> Iterator[Client]:
-    """Processes of one thread on the loopback interface; no memory limit but the machine's, no file left."""
-    import logging
-
-    import dask
-    from distributed import Client, LocalCluster
-
-    talkative = logging.getLogger("bolus").isEnabledFor(logging.INFO)
-    preload = [NO_INTERRUPT, TALKATIVE] if talkative else [NO_INTERRUPT]
-    with ExitStack() as stack:
-        scratch = stack.enter_context(TemporaryDirectory(prefix="bolus-", dir=work_dir))
-        stack.enter_context(dask.config.set({**SETTINGS, PRELOAD: preload, "temporary-directory": scratch}))
-        with _deaf():
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host=LOOPBACK,
-                dashboard_address=f"{LOOPBACK}:0",
-                worker_dashboard_address=f"{LOOPBACK}:0",
-                memory_limit=0,
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-            )
-        stack.enter_context(cluster)
-        client = stack.enter_context(Client(cluster))
-        if talkative:
-            client.forward_logging("bolus", logging.INFO)
-        yield client
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore Ctrl-C for the seconds in which processes start: they inherit it, and half a start cannot end well."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    if isinstance(future.exception(), KilledWorker):
+        return None
+    outcome: Row | Death = future.result()
+    return outcome

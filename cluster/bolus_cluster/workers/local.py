@@ -1,0 +1,124 @@
+"""Workers on this machine: processes on loopback, one a GPU where there are GPUs, mended when they freeze."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOOK = 3.0
+"""Seconds between two looks at the workers."""
+GIVEN_UP = 2
+"""Looks at which a process was there and the scheduler did not know it: then it is ended, and one begun anew."""
+
+log = logging.getLogger("bolus")
+
+
+@contextmanager
+def local(workers: int, gpus: Sequence[str] = (), work_dir: Path | None = None) -> Iterator[Client]:
+    """So many processes of one scan at a time, dealt out over the GPUs; encrypted, seen by nobody else.
+
+    `gpus` are names as CUDA_VISIBLE_DEVICES takes them. Temporary files lie in `work_dir` and are removed.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.security import Security
+
+    environments = environment_of(workers, gpus)
+
+    class Here(LocalCluster):  # type: ignore[misc]  # as dask-cuda does: the way to give each its own environment
+        def new_worker_spec(self) -> dict[Any, Any]:
+            spec = super().new_worker_spec()
+            for name, each in spec.items():
+                mine = environments[int(name) % workers]
+                spec[name] = {**each, "options": {**each["options"], "env": mine}}
+            return dict(spec)
+
+    with ExitStack() as stack:
+        scratch = stack.enter_context(
+            TemporaryDirectory(prefix="bolus-", dir=work_dir, ignore_cleanup_errors=True)
+        )
+        settings = {**SETTINGS, PRELOAD: preload(), "temporary-directory": scratch}
+        stack.enter_context(dask.config.set(settings))
+        with _deaf():
+            cluster = Here(
+                n_workers=0,
+                threads_per_worker=1,
+                processes=True,
+                host=LOOPBACK,
+                protocol="tls://",
+                security=Security.temporary(),
+                dashboard_address=f"{LOOPBACK}:0",
+                worker_dashboard_address=f"{LOOPBACK}:0",
+                memory_limit=0,
+                local_directory=scratch,
+                silence_logs=logging.CRITICAL,
+            )
+            stack.enter_context(cluster)
+            cluster.scale(workers)
+            client = stack.enter_context(Client(cluster))
+            client.wait_for_workers(workers)
+        stack.enter_context(_mended(cluster))
+        if talkative():
+            client.forward_logging("bolus", logging.INFO)
+        yield client
+
+
+def environment_of(workers: int, gpus: Sequence[str]) -> list[Mapping[str, str]]:
+    """What each worker finds in its environment: its GPU, where there are any."""
+    if not gpus:
+        return [{} for _ in range(workers)]
+    return [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+
+
+@contextmanager
+def _mended(cluster: Any) -> Iterator[None]:
+    """Watch for processes that the scheduler has given up: a frozen one is killed, and its nanny begins another."""
+    over = threading.Event()
+
+    def watch() -> None:
+        absent: dict[int, int] = {}  # of each process that was once known: looks at which it was not
+        while not over.wait(LOOK):
+            known = set(cluster.scheduler.workers)
+            for nanny in list(cluster.workers.values()):
+                pid = nanny.pid
+                if nanny.worker_address in known:
+                    absent[pid] = 0
+                elif pid in absent:  # one that is still starting was never known: it is left in peace
+                    absent[pid] += 1
+                    if absent[pid] == GIVEN_UP:
+                        log.info("worker process %d does not answer: it is ended, another begins", pid)
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C for the seconds in which processes start: they inherit it, and half a start cannot end well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,68 @@
+"""Workers that are killed, crash, freeze or hang: exactly the scans at fault fail, in bounded time."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bolus.phantom import write_cohort
+from bolus_cluster.ledger.records import records
+from tests.cluster.saboteur import begin, environment, finish, marks
+from tests.cluster.tools import contents
+
+SCANS = 6
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("six") / "data"
+    write_cohort(folder, SCANS, shape=(24, 24, 4), volumes=40, contrasts=("dsc",))
+    return folder
+
+
+def states(out: Path) -> dict[str, str]:
+    return {record.scan: record.code or record.state for record in records(out)}
+
+
+def test_killers_and_crashers_fail_alone(six: Path, tmp_path: Path) -> None:
+    env = environment(tmp_path, sub_02_dsc="kill", sub_04_dsc="crash", sub_05_dsc="kill*1")
+    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, env=env))
+    assert code == 1, said
+    found = states(tmp_path / "out")
+    assert {scan for scan, state in found.items() if state == "E_WORKER_DIED"} == {"sub-02_dsc", "sub-04_dsc"}
+    assert len(found) == SCANS and sum(state.startswith("done") for state in found.values()) == SCANS - 2
+    told = {record.scan: record for record in records(tmp_path / "out")}
+    assert "SIGKILL" in told["sub-02_dsc"].message and "memory" in told["sub-02_dsc"].message
+    assert "SIGSEGV" in told["sub-04_dsc"].message
+    assert told["sub-02_dsc"].attempts >= 3 and told["sub-04_dsc"].attempts >= 2
+    assert len(marks(tmp_path, "sub-02_dsc")) == 3
+    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, env=dict(os.environ)))
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("deed", ["stop*1", "freeze*1"])
+def test_a_worker_that_stands_still_is_replaced_within_30_s(six: Path, tmp_path: Path, deed: str) -> None:
+    env = environment(tmp_path, sub_03_dsc=deed)
+    started = time.time()
+    code, said = finish(begin(six, tmp_path / "out", "--workers", 1, env=env))
+    assert code == 0, said
+    ((pid, at),) = marks(tmp_path, "sub-03_dsc")
+    assert time.time() - at < 45 and started < at
+    assert not Path(f"/proc/{pid}").exists()
+    assert set(states(tmp_path / "out").values()) <= {"done", "done_with_warnings"}
+
+
+def test_a_scan_past_its_deadline_fails_alone(six: Path, tmp_path: Path) -> None:
+    env = environment(tmp_path, sub_01_dsc="sleep")
+    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, "--deadline", 0.1, env=env))
+    assert code == 1, said
+    found = states(tmp_path / "out")
+    assert found.pop("sub-01_dsc") == "E_TIMEOUT"
+    assert set(found.values()) <= {"done", "done_with_warnings"} and len(found) == SCANS - 1
+    assert len(marks(tmp_path, "sub-01_dsc")) == 2
+    assert list(contents(tmp_path / "out" / ".bolus" / "scans")) == sorted(
+        f"sub-0{n}_dsc.json" for n in range(1, 7)
+    )
