@@ -57,7 +57,7 @@ def test_a_worker_that_stands_still_is_replaced_within_30_s(six: Path, tmp_path:
 
 def test_a_scan_past_its_deadline_fails_alone(six: Path, tmp_path: Path) -> None:
     env = environment(tmp_path, sub_01_dsc="sleep")
-    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, "--deadline", 0.1, env=env))
+    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, "--deadline", 0.25, env=env))
     assert code == 1, said
     found = states(tmp_path / "out")
     assert found.pop("sub-01_dsc") == "E_TIMEOUT"

@@ -6,17 +6,26 @@ import json
 import os
 import platform
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bolus.errors import BolusError
 from bolus.write import HIDDEN
-from bolus_cluster.ledger.lock import LOCKS, held, holders
+from bolus_cluster.ledger import lock as locks
+from bolus_cluster.ledger.lock import LOCKS, _place, held, holders
+from bolus_cluster.ledger.records import write_whole
 
 
 def lock(out: Path, **other: object) -> Path:
-    content = {"host": platform.node(), "pid": os.getppid(), "since": "2026-01-01T00:00:00+00:00", "scans": 3}
+    content = {
+        "host": platform.node(), "pid": os.getppid(), "place": _place(), "since": "2026-01-01T00:00:00+00:00",
+        "scans": 3, "holds": True,
+    }  # fmt: skip
     path = out / LOCKS / "other.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**content, "shard": None, "participants": [], **other}))
@@ -29,24 +38,123 @@ def dead_process() -> int:
     return process.pid
 
 
-def test_a_living_run_is_named_and_left_alone(tmp_path: Path) -> None:
-    path = lock(tmp_path)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "BEAT", 0.05)
+    monkeypatch.setattr(locks, "PATIENCE", 1.0)
+
+
+@contextmanager
+def beating(path: Path) -> Iterator[None]:
+    """Let a lock beat as a living run of another host would."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.05):
+            content = json.loads(path.read_text())
+            write_whole(path, json.dumps(content | {"beat": content.get("beat", 0) + 1}).encode())
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_a_living_run_is_named_and_left_alone(tmp_path: Path, place: str) -> None:
+    far = {"host": "another", "place": "elsewhere", "pid": dead_process()} if place == "elsewhere" else {}
+    path = lock(tmp_path, **far)
     temporary = tmp_path / f"{HIDDEN}half"
     temporary.write_bytes(b"")
-    with pytest.raises(BolusError) as refused, held(tmp_path, 1):
+    with beating(path), pytest.raises(BolusError) as refused, held(tmp_path, 1):
         pass
     assert refused.value.code == "E_LOCKED"
-    for part in (str(os.getppid()), platform.node(), "2026-01-01T00:00:00+00:00"):
+    content = json.loads(path.read_text())
+    for part in (str(content["pid"]), content["host"], "2026-01-01T00:00:00+00:00"):
         assert part in refused.value.seen
-    assert str(path) in refused.value.mend
     assert temporary.exists()
-    assert list((tmp_path / LOCKS).iterdir()) == [path]
+    assert list((tmp_path / LOCKS).glob("*.json")) == [path]
 
 
-def test_a_run_on_another_host_is_never_taken_for_dead(tmp_path: Path) -> None:
-    lock(tmp_path, host="another", pid=dead_process())
-    with pytest.raises(BolusError, match="E_LOCKED"), held(tmp_path, 1):
+def test_a_run_on_another_host_that_is_silent_for_too_long_loses_the_folder(tmp_path: Path) -> None:
+    path = lock(tmp_path, host="another", place="elsewhere")
+    started = time.monotonic()
+    with held(tmp_path, 1):
+        assert time.monotonic() - started >= 1.0
+        assert not path.exists()
+
+
+def test_of_two_that_begin_at_once_exactly_one_stays(tmp_path: Path) -> None:
+    outcomes = []
+    start, end = threading.Barrier(2), threading.Barrier(2)
+
+    def begin() -> None:
+        start.wait(10)
+        try:
+            with held(tmp_path, 1):
+                outcomes.append("held")
+                end.wait(10)
+        except BolusError as error:
+            outcomes.append(str(error.code))
+            end.wait(10)
+
+    for _ in range(5):
+        outcomes.clear()
+        threads = [threading.Thread(target=begin) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["E_LOCKED", "held"]
+
+
+def test_nobody_begins_while_another_sweeps(tmp_path: Path) -> None:
+    path = lock(tmp_path, shard=[1, 2], sweeps=True, holds=False)
+    begun = threading.Event()
+
+    def begin() -> None:
+        with held(tmp_path, 1, shard=(2, 2)):
+            begun.set()
+
+    thread = threading.Thread(target=begin)
+    with beating(path):
+        thread.start()
+        assert not begun.wait(1.5)
+        write_whole(path, json.dumps(json.loads(path.read_text()) | {"sweeps": False}).encode())
+        assert begun.wait(5)
+    thread.join()
+
+
+def test_a_run_that_lost_the_folder_is_told(tmp_path: Path) -> None:
+    lost = threading.Event()
+    with held(tmp_path, 1, lost=lost.set):
+        (mine,) = holders(tmp_path)
+        mine.unlink()
+        assert lost.wait(5)
+
+
+def test_a_beat_says_how_far_the_run_is(tmp_path: Path) -> None:
+    with held(tmp_path, 3) as mine:
+        mine.tell(failed=True)
+        mine.tell(failed=False)
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            (holder,) = holders(tmp_path).values()
+            if holder.done:
+                break
+        assert (holder.done, holder.failed, holder.scans) == (2, 1, 3)
+
+
+def test_a_lock_that_nobody_can_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / LOCKS / "old.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(BolusError, match="E_LOCKED") as refused, held(tmp_path, 1):
         pass
+    assert refused.value.file == str(path)
 
 
 def test_what_a_dead_run_left_is_taken_over_and_swept(tmp_path: Path) -> None:
@@ -72,14 +180,15 @@ def test_what_a_dead_run_left_is_taken_over_and_swept(tmp_path: Path) -> None:
         ({"participants": ["01"]}, {"participants": ("02",)}, False),
         ({"participants": ["01"]}, {"participants": ("01", "02")}, True),
         ({"participants": ["01"]}, {}, True),
+        ({"shard": [1, 2], "work": "another recipe"}, {"shard": (2, 2)}, True),
     ],
 )
 def test_only_disjoint_parts_share_a_folder(
     tmp_path: Path, theirs: dict[str, object], ours: dict[str, tuple[str, ...]], meet: bool
 ) -> None:
-    lock(tmp_path, **theirs)
+    path = lock(tmp_path, **theirs)
     if meet:
-        with pytest.raises(BolusError, match="E_LOCKED"), held(tmp_path, 1, **ours):  # type: ignore[arg-type]
+        with beating(path), pytest.raises(BolusError, match="E_LOCKED"), held(tmp_path, 1, **ours):  # type: ignore[arg-type]
             pass
     else:
         with held(tmp_path, 1, **ours):  # type: ignore[arg-type]

@@ -41,7 +41,9 @@ class Holder:
     work: str = ""
     """Digest of recipe and device: shards of one cohort must agree in it."""
     holds: bool = False
-    """Whether it has looked round and found itself alone."""
+    """Whether it has looked round and found nobody in its way."""
+    sweeps: bool = False
+    """Whether it may be removing what a crash left: nobody begins to write meanwhile."""
     done: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -84,9 +86,11 @@ class Lock:
         write_whole(path, _text(mine))
         self._thread.start()
 
-    def hold(self) -> None:
-        """Say that nobody stands in the way."""
-        self._say(holds=True)
+    def say(self, **news: Any) -> None:
+        """Write at once what is new about this run, for others to read. Raises OSError."""
+        with self._guard:
+            self._mine = replace(self._mine, **news)
+            write_whole(self._path, _text(self._mine))
 
     def tell(self, failed: bool) -> None:
         """Count a finished scan; the next beat says it to whoever asks."""
@@ -99,11 +103,6 @@ class Lock:
         self._thread.join()
         self._path.unlink(missing_ok=True)
 
-    def _say(self, **news: Any) -> None:
-        with self._guard:
-            self._mine = replace(self._mine, **news)
-            write_whole(self._path, _text(self._mine))
-
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
             if not self._path.exists():  # it was still for too long: somebody else has taken over
@@ -111,7 +110,7 @@ class Lock:
                 return
             seconds = round(time.monotonic() - self._started, 1)
             with suppress(OSError):  # a full disk is told by the scans; here it is a beat left out
-                self._say(beat=self._mine.beat + 1, seconds=seconds)
+                self.say(beat=self._mine.beat + 1, seconds=seconds)
 
 
 @contextmanager
@@ -137,11 +136,15 @@ def held(
     lock = Lock(path, mine, lost)
     try:
         for file, other in holders(out).items():
-            if file != path and not mine.apart_from(other) and _lives(file, other, path):
+            if file != path and mine.apart_from(other):
+                _await_sweep(file, other)
+            elif file != path and _lives(file, other, path):
                 raise _refusal(out, other, mine)
-        lock.hold()
+        # And the same again: who comes now sees the sweeping and waits; who came before is seen.
+        lock.say(sweeps=True)
         if list(holders(out)) == [path]:
             _sweep(out)
+        lock.say(sweeps=False, holds=True)
         yield lock
     finally:
         lock.end()
@@ -178,6 +181,19 @@ def _lives(file: Path, other: Holder, mine: Path) -> bool:
         time.sleep(BEAT / 10)
     file.unlink(missing_ok=True)
     return False
+
+
+def _await_sweep(file: Path, other: Holder) -> None:
+    """Wait until a run that sweeps is done with it, or silent for too long."""
+    silent = time.monotonic()
+    while other.sweeps and time.monotonic() - silent < PATIENCE:
+        time.sleep(BEAT / 10)
+        now = _read(file)
+        if now is None:
+            return
+        if now.beat != other.beat:
+            silent = time.monotonic()
+        other = now
 
 
 def _read(file: Path) -> Holder | None:
@@ -221,8 +237,13 @@ def _refusal(out: Path, other: Holder, mine: Holder) -> BolusError:
 
 
 def _sweep(out: Path) -> None:
-    """Remove what never got its final name; only called by a run that is alone in the folder."""
+    """Remove what never got its final name; but a lock that is being written belongs to one who just came."""
     for folder, _, names in os.walk(out):
         for name in names:
-            if name.startswith(HIDDEN):
+            if name.startswith(HIDDEN) and Path(folder) != out / LOCKS:
                 Path(folder, name).unlink(missing_ok=True)
+    old = time.time() - 2 * PATIENCE
+    for file in (out / LOCKS).glob(f"{HIDDEN}*"):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime < old:
+                file.unlink()

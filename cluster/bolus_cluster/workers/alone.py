@@ -13,8 +13,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.attempt import Job, Row, attempt
+from bolus_cluster.workers.attempt import TOO_LONG, Job, Row, attempt_in_time
 
+START = 120.0
+"""Seconds that a process may take to start on a busy machine."""
 TOLD = 400
 """So many last characters of what a dying process said are worth telling."""
 
@@ -78,7 +80,7 @@ def attempt_alone(job: Job) -> Row | Death:
             late.set()
             child.kill()
 
-        timer = threading.Timer(job.deadline, stop)
+        timer = threading.Timer(job.deadline + START, stop)  # it ends itself in time, unless it is frozen
         timer.start()
         try:
             with suppress(BrokenPipeError):
@@ -93,7 +95,7 @@ def attempt_alone(job: Job) -> Row | Death:
     if child.returncode == 0 and not late.is_set():
         return Row(**json.loads(said.splitlines()[-1]))
     last = " ".join(complaint.decode(errors="replace").split())[-TOLD:]
-    return Death(child.returncode, last, late.is_set())
+    return Death(child.returncode, last, late.is_set() or child.returncode == TOO_LONG)
 
 
 def _heard(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -113,7 +115,7 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    row = attempt(job)
+    row = attempt_in_time(job)
     sys.stdout.write(json.dumps(asdict(row)) + "\n")
     sys.stdout.flush()
     os._exit(0)  # the thread that waits for the parent holds standard input
