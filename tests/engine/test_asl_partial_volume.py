@@ -221,7 +221,17 @@ def test_a_missing_tissue_map_is_named(tmp_path, head, refused, given):
         assert (f"no label-{name}_probseg" in error.seen) == (name not in given)
 
 
-def test_another_field_strength_is_doubted(tmp_path, head):
-    write(tmp_path, head, ONE, MagneticFieldStrength=1.5)
-    _, _, outcome = processed(tmp_path, WISH)
-    assert any("as at 3 T" in warning for warning in outcome.warnings)
+@pytest.mark.parametrize(
+    ("field", "sets", "t1", "doubt"),
+    [
+        (1.5, (), (1.2, 0.65), False),
+        (4.7, ("asl.t1_blood=1.9",), (1.3, 1.1), True),
+        (4.7, ("asl.t1_blood=1.9", "asl.t1_gm=1.6", "asl.t1_wm=1.2"), (1.6, 1.2), False),
+    ],
+)
+def test_another_field_strength_has_its_own_t1_or_is_doubted(tmp_path, head, field, sets, t1, doubt):
+    write(tmp_path, head, ONE, MagneticFieldStrength=field)
+    _, told, outcome = processed(tmp_path, WISH, *sets)
+    said = [told[f"desc-{name}_cbf"]["Parameters"]["T1Tissue"]["Value"] for name in ("gm", "wm")]
+    assert said == pytest.approx(t1)
+    assert any("as at 3 T" in warning for warning in outcome.warnings) == doubt

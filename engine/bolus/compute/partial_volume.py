@@ -112,6 +112,8 @@ def _constants(recipe: Recipe, tissue: PureTissue, protocol: AslProtocol) -> dic
             "NotANumber": "less of the tissue than LeastShare, or not to be told from the others around it",
         },
         "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
-        "T1Tissue": constant(tissue.t1, "s", "of the pure tissue, at 3 T"),
+        "T1Tissue": constant(
+            tissue.t1, "s", "of the pure tissue, asl.t1_gm and asl.t1_wm or by field strength"
+        ),
         "NoiseVariance": constant(protocol.noise_variance, "1", "of the pairs, as the regression spreads it"),
     }

@@ -139,5 +139,7 @@ def _constants(curves: Curves, name: str, found: Found) -> dict[str, Any]:
             ),
         },
         "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
-        "T1Tissue": constant(tissue.t1, "s", "of the pure tissue, at 3 T"),
+        "T1Tissue": constant(
+            tissue.t1, "s", "of the pure tissue, asl.t1_gm and asl.t1_wm or by field strength"
+        ),
     }
