@@ -98,6 +98,9 @@ def keys() -> Mapping[str, Key]:
         "asl.encoding_size": Key(8, "count", "encodings in a cycle of volumes", low=4, high=64),
         "asl.encoding_matrix": Key([], "numbers", "row by row: 1 control, -1 label", low=-1.0, high=1.0),
         "asl.encoding_durations": Key([], "numbers", "s, of the label's parts; []: the sidecar's", high=20.0),
+        "asl.bolus_duration": Key(
+            0.0, "number", "s, of a pulsed bolus that was not cut off; 0: unknown, and refused", high=10.0
+        ),
         "asl.velocity_selective": Key(
             NONE, "choice", "what its pulses do", (NONE, "saturation", "inversion")
         ),

@@ -130,12 +130,15 @@ def _constants(acquisition: ASL, recipe: Recipe, columns: Columns) -> dict[str, 
         "T1Relaxation": recipe["asl.t1_relaxation"],
         "PartitionCoefficient": constant(recipe["asl.partition_coefficient"], "ml/g", "recipe"),
         "M0Type": acquisition.m0_type,
+        "BolusDuration": constant(recipe["asl.bolus_duration"], "s", "recipe; the bolus was not cut off")
+        if acquisition.bolus_stated
+        else None,
         "SliceTimingApplied": acquisition.slice_timing is not None,
         "BolusCutOffTechnique": acquisition.bolus_cut_off,
         "Encoding": recipe["asl.encoding"],
         "VelocitySelective": recipe["asl.velocity_selective"],
     }
-    rare = ("BolusCutOffTechnique", "Encoding", "VelocitySelective")
+    rare = ("BolusDuration", "BolusCutOffTechnique", "Encoding", "VelocitySelective")
     return {key: value for key, value in told.items() if key not in rare or value not in (None, NONE)}
 
 
