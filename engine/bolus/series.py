@@ -122,9 +122,9 @@ class ASL:
     `sub_bolus_duration` (s) and `time_encoded` (the sidecar's word for it) are there where the label of one volume
     has several parts. `m0` is the calibration image, one number (of arterial blood), or None when it lies inside
     the series ("Included") or there is none ("Absent"); it is (x, y, z, k) where its volumes differ in
-    `m0_repetition_time`, which then has one entry for each. Look-Locker readouts of `flip_angle` (degrees) follow
-    each other every `look_locker_interval`. `slice_timing` is (slices,) s after the first slice along
-    `slice_axis`, None for a 3D readout.
+    `m0_repetition_time`, which then has one entry for each. Look-Locker readouts follow each
+    other every `look_locker_interval`, each volume's of its `flip_angle` (degrees; None without such readouts).
+    `slice_timing` is (slices,) s after the first slice along `slice_axis`, None for a 3D readout.
     """
 
     labeling: Literal["PCASL", "CASL", "PASL", "VSASL"]
@@ -145,7 +145,7 @@ class ASL:
     sub_bolus_duration: tuple[float, ...] = ()
     time_encoded: str | None = None
     look_locker_interval: float | None = None
-    flip_angle: float | None = None
+    flip_angle: tuple[float, ...] | None = None
     m0_flip_angle: float | None = None
     m0_echo_time: float | None = None
 

@@ -237,7 +237,7 @@ def test_it_compiles_without_double_precision(capability, monkeypatch):
     monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
     line, table, whole = float32[::1], float32[:, ::1], int64[::1]
     signature = (
-        whole, whole, table, line, table, line, whole, whole, line, line, line, line, line, line, int64, int64, table
+        whole, whole, table, line, table, line, whole, whole, line, line, line, line, table, line, int64, int64, table
     )  # fmt: skip
     text = cuda.compile_ptx(twin.kernel(8), signature, cc=capability)[0]
     assert ".entry" in text and "fma.rn." in text

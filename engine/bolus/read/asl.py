@@ -45,7 +45,7 @@ def asl_fields(
     used = [kind in EXCITED for kind in context]
     delays = sidecar.per_volume("PostLabelingDelay", DELAY, used)
     bolus = bolus_of(sidecar, labeling, delays, used, bolus_duration, warnings)
-    interval, flip_angle = look_locker(sidecar, delays, used)
+    interval, flip_angle = look_locker(sidecar, delays, bolus.duration, used)
     suppression = sidecar.flag("BackgroundSuppression", "It changes the labelling efficiency: say which.")
     m0_type, image, serving = calibration_fields(
         sidecar, context, m0, m0_sidecar, suppression, interval is not None, echo_time, warnings

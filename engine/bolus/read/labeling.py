@@ -73,27 +73,46 @@ def bolus_of(
 
 
 def look_locker(
-    sidecar: Sidecar, delays: Sequence[float], used: Sequence[bool]
-) -> tuple[float | None, float | None]:
-    """Time between the readouts after one labelling (s) and their flip angle (degrees); (None, None) without.
+    sidecar: Sidecar, delays: Sequence[float], durations: Sequence[float], used: Sequence[bool]
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """Time between the readouts after one labelling (s) and their flip angles (degrees); (None, None) without.
 
-    Raises E_META where readouts are too few, unevenly spaced or of several flip angles.
-    Source: Gunther, Bock, Schad, Magn Reson Med 46:974 (2001).
+    delays, durations : s, one per volume, as are the angles. Raises E_META where readouts are too few, unevenly
+    spaced or of angles that do not say which pulses one label met.
+    Source: Gunther, Bock, Schad, Magn Reson Med 46:974 (2001); several labels of an angle each as in QUASAR, Petersen,
+    Lim, Golay, Magn Reson Med 55:219 (2006).
     """
     flag = sidecar.values.get("LookLocker")
     if flag is None or not sidecar.flag("LookLocker", "Say whether one label was read out several times."):
         return None, None
-    angles = set(sidecar.per_volume("FlipAngle", FLIP_ANGLE, used)) - {0.0}
-    if len(angles) > 1:
-        expected = f"one angle for all readouts, not {len(angles)}"
-        raise sidecar.refusal("FlipAngle", expected, "Leave the volumes of one flip angle only.")
+    angles = sidecar.per_volume("FlipAngle", FLIP_ANGLE, used)
     times = np.array(sorted({delay for delay, use in zip(delays, used, strict=True) if use}))
     steps = np.diff(times)
     if steps.size == 0 or np.ptp(steps) > UNEVEN * steps.mean():
         expected = "several times at equal steps, for LookLocker is true"
         mend = "Give the time of each readout, or set LookLocker to false."
         raise sidecar.refusal("PostLabelingDelay", expected, mend)
-    return float(steps.mean()), angles.pop()
+    interval = float(steps.mean())
+    met: dict[float, dict[float, set[float]]] = {}
+    for delay, duration, angle, use in zip(delays, durations, angles, used, strict=True):
+        if use:
+            met.setdefault(duration, {}).setdefault(delay, set()).add(angle)
+    for readouts in met.values():
+        _check_pulses(sidecar, readouts, interval)
+    return interval, angles
+
+
+def _check_pulses(sidecar: Sidecar, readouts: dict[float, set[float]], interval: float) -> None:
+    """Whether flip angles by delay (s) say which pulses one label met: one of each readout, or all of one."""
+    kinds = {frozenset(angles) for angles in readouts.values()}
+    if len(kinds) == 1:
+        return
+    if any(len(kind) > 1 for kind in kinds):
+        expected = "one angle at each readout, or at each the same angles, one for each label"
+        raise sidecar.refusal("FlipAngle", expected, "Leave the volumes of labels that were read out alike.")
+    if len(readouts) != round((max(readouts) - min(readouts)) / interval) + 1:
+        expected = "an angle that is known of every readout, where each has its own"
+        raise sidecar.refusal("FlipAngle", expected, "Leave the volumes of all readouts of a label.")
 
 
 def _pulsed(sidecar: Sidecar, delays: Sequence[float], used: Sequence[bool], warnings: list[str]) -> Bolus:

@@ -25,7 +25,7 @@ def kernel(delays: int) -> Callable[..., None]:
 
     def multi_delay(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -38,7 +38,7 @@ def kernel(delays: int) -> Callable[..., None]:
         result = cuda.local.array(4, float32)
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
-            since, scalars[3],
+            pulses, scalars[3],
         )  # fmt: skip
         prior = Prior(
             scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10], scalars[11]
@@ -85,7 +85,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
 
     def mode(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -98,7 +98,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
         result = cuda.local.array(2, float32)
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
-            since, scalars[3],
+            pulses, scalars[3],
         )  # fmt: skip
         prior = Prior(
             scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10], scalars[11]
@@ -135,4 +135,4 @@ def _shared(column: NDArray[np.int64], labels: Labels, prior: Prior, fitted: boo
     """What all threads read."""
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, labels.kept, *prior], np.float32)
     flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)
-    return column, labels.time, labels.duration, labels.pairs, labels.since, scalars, *flags
+    return column, labels.time, labels.duration, labels.pairs, labels.pulses, scalars, *flags

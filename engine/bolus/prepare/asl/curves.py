@@ -45,7 +45,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     tissues = tissues_of(series, rows)
     t1, told_t1 = t1_of_tissue(series, acquisition, recipe, rows, tissues, warnings)
     m0, told_m0 = calibrate(series, acquisition, recipe, measured, mask, t1, warnings)
-    excited = excitation(acquisition, warnings)
+    excited = excitation(series, acquisition, warnings)
     m0 = m0 * np.float32(excited)
     calibrated = np.isfinite(m0) & (m0 > 0)
     if not calibrated.any():
@@ -67,7 +67,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     if len(difference) < pairs:
         mean_difference = differences(image, columns, rows).mean(0)
     if len(difference) > 1:
-        noise = noise_of(difference.T, scale, columns.delay, columns.duration)
+        noise = noise_of(difference.T, scale, *columns.alike)
     else:
         noise = noise_of_lone(difference.T, scale, rows, mask.shape)
     t1_blood = t1_of_blood(series, acquisition, recipe)
