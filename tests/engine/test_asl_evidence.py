@@ -89,6 +89,8 @@ def test_every_map_tells_the_prior_that_it_was_made_with(labeling):
         told = items[name].parameters["ArrivalPrior"]
         assert (told["Mean"]["Value"], told["StandardDeviation"]["Value"]) == (found.mean, found.sd)
         assert told["Mean"]["Units"] == "s" and told["Mean"]["Source"] == found.how
+        said = items[name].parameters
+        assert said["att_prior"] == "evidence" and not {"att_mean", "att_sd"} & said.keys()
     plain = curves.protocol._replace(arrival_prior=found)
     known = shelf()["multi_delay"]
     expected = known.function(curves.values, plain, known.defaults(), cpu())["cbf"]
@@ -103,6 +105,7 @@ def test_a_given_prior_is_taken_and_the_scan_not_asked(arterial):
     usual, given = items_of(curves, *more), items_of(curves, *sets)
     assert "ArrivalPrior" in usual["cbf"].parameters and "ArrivalPrior" not in given["cbf"].parameters
     assert given["cbf"].parameters["att_prior"] == "given" and given["cbf"].parameters["att_mean"] == 0.9
+    assert given["cbf"].parameters["att_sd"] == 0.3
     assert np.abs(given["att"].data - usual["att"].data).max() > 0.1
     known = shelf()[method]
     parameters = known.defaults() | {"att_prior": "given", "att_mean": 0.9, "att_sd": 0.3}

@@ -11,10 +11,11 @@ from bolus.series import Curves
 from bolus.voxels import constant
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Method
 from bolus_kernels.shelf import shelf
 
-CHOICE, EVIDENCE = "att_prior", "evidence"
+CHOICE, EVIDENCE, STATED = "att_prior", "evidence", ("att_mean", "att_sd")
 
 
 def with_arrivals(
@@ -32,6 +33,16 @@ def with_arrivals(
             protocol = protocol._replace(arrival_prior=prior)
             return replace(curves, constants=told, protocol=protocol), protocol
     return curves, protocol
+
+
+def obeyed(parameters: Mapping[str, Any], protocol: AslProtocol | DscProtocol) -> Mapping[str, Any]:
+    """The parameters without those that another took the place of: arrivals that are given, or that the scan tells."""
+    unused: tuple[str, ...] = ()
+    if isinstance(protocol, AslProtocol) and protocol.arterial_transit_time is not None:
+        unused = (CHOICE, *STATED)
+    elif parameters.get(CHOICE) == EVIDENCE:
+        unused = STATED
+    return {name: value for name, value in parameters.items() if name not in unused}
 
 
 def told_prior(prior: ArrivalPrior) -> Mapping[str, Any]:

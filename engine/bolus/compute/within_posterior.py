@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from bolus.compute.arrival import told_prior
 from bolus.compute.items import of_method
 from bolus.errors import BolusError, Code
 from bolus.recipe import Recipe
 from bolus.series import Array, Curves, Map
 from bolus.voxels import constant
 from bolus_kernels.asl.multi_delay import arrival_prior_of
+from bolus_kernels.asl.partial_volume.layout import LEAST_SHARE
 from bolus_kernels.asl.partial_volume.posterior import Found, Prior, Tissue, tissue_posterior
-from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
-from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.asl.partial_volume.regression import pure_signals
+from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.order import median
 from bolus_kernels.shelf import shelf
@@ -68,7 +70,7 @@ def posterior_maps(
         its_method = replace(
             by_itself, label=name.lower(), equation=EQUATION, paper=f"{CHAPPELL}; {by_itself.paper}"
         )
-        told = replace(curves, constants={**curves.constants, **_constants(curves, name, found)})
+        told = replace(curves, constants={**curves.constants, **_constants(curves, name, found, believed)})
         items += [
             replace(item, description=f"{item.description}, of pure {NAMES[name]}")
             for item in of_method(its_method, values, told, recipe, obeyed)
@@ -123,7 +125,7 @@ def _typical(m0: Array) -> float:
     return median(known) if known.size else 1.0
 
 
-def _constants(curves: Curves, name: str, found: Found) -> dict[str, Any]:
+def _constants(curves: Curves, name: str, found: Found, believed: ArrivalPrior) -> dict[str, Any]:
     tissue = curves.pure[name]
     flow = found.whole.grey if name == "GM" else found.whole.white
     return {
@@ -133,11 +135,14 @@ def _constants(curves: Curves, name: str, found: Found) -> dict[str, Any]:
             "M0": "regressed on GM, WM and CSF around each voxel, neither smoothed nor eroded",
             "NotANumber": "less of the tissue than LeastShare, or M0 of no tissue around it",
             "ExpectedFlow": constant(flow, "ml/100g/min", "the scan as a whole; its SD is as large"),
-            "ExpectedArrival": constant(found.whole.arrival, "s", "of GM in the scan as a whole; SD att_sd"),
+            "ExpectedArrival": constant(
+                found.whole.arrival, "s", f"of GM in the scan as a whole; its SD is {believed.sd:g} s"
+            ),
             "WhiteMatterLater": constant(
                 (curves.pure["WM"].later, LATER_SD), "s", "mean and SD; Chappell 2011"
             ),
         },
+        "ArrivalPrior": told_prior(believed),
         "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
         "T1Tissue": constant(
             tissue.t1, "s", "of the pure tissue, asl.t1_gm and asl.t1_wm or by field strength"

@@ -11,7 +11,8 @@ from numba import cuda, float32
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import Labels
-from bolus_kernels.asl.partial_volume.pair import COARSE, PLANES, TOLD, Belief, Room, Tissues, pair_posterior
+from bolus_kernels.asl.partial_volume.pair import pair_posterior
+from bolus_kernels.asl.partial_volume.plane import COARSE, PLANES, TOLD, Belief, Room, Tissues
 from bolus_kernels.asl.partial_volume.window import Window, gather
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
