@@ -3,9 +3,23 @@
 import numpy as np
 import pytest
 
+from bolus.bids import find_scans
 from bolus.errors import Code
+from bolus.nifti import load
+from bolus.pipeline import process
 from bolus.prepare.asl.encoding import signs_of
-from tests.engine.labelled import BRIGHTNESS, EFFICIENCY, FLOW, difference, head, painted
+from bolus_kernels.device import cpu
+from tests.engine.labelled import (
+    ARRIVAL,
+    BRIGHTNESS,
+    EFFICIENCY,
+    FLOW,
+    PARTITION,
+    difference,
+    head,
+    painted,
+    save,
+)
 from tests.engine.made import recipe
 from tests.engine.test_asl_layouts import computed
 from tests.engine.test_asl_schemes import M0, META, PARTS, PULSED, check_kinetics, layout
@@ -141,6 +155,27 @@ def test_other_quantities_of_several_angles_are_those_of_the_truth_too(tmp_path,
         check_kinetics({**maps, "cbf": maps[f"desc-{desc}_cbf"], "att": maps[f"desc-{desc}_att"]}, 0.02, 0.03)
     maps, _, _ = computed(made, tmp_path / "arterial", "asl.arterial=true", data=series)
     check_kinetics(maps, 0.05, 0.05)
+
+
+@pytest.mark.parametrize("how", ["regression", "posterior"])
+def test_pure_tissues_of_readouts_of_several_angles_are_those_of_the_truth(tmp_path, how):
+    """Voxels of one tissue each: the flow is that of the whole voxel, but for the tissue's partition coefficient."""
+    made, series = read_out("PASL", [RISING], noise=0.02)
+    root, given = made.write(tmp_path / "data", series), tmp_path / "given/sub-Sub1/perf"
+    given.mkdir(parents=True)
+    for name in FLOW:
+        share = painted(head(made.shape), {t: float(t == name) for t in FLOW}, 0.0)
+        save(given / f"sub-Sub1_label-{name.upper()}_probseg.nii.gz", share)
+    (found,) = find_scans(root, derivatives=[tmp_path / "given"])
+    process(found.scan, tmp_path / "maps", recipe(f"asl.partial_volume={how}", "asl.t1_wm=1.3"), cpu())
+    folder = tmp_path / "maps/sub-Sub1/perf"
+    for name, partition in (("gm", 0.98), ("wm", 0.82)):
+        inside = head(made.shape)[name]
+        cbf, att = (
+            load(folder / f"sub-Sub1_desc-{name}_{key}.nii.gz")[0].scaled()[inside] for key in ("cbf", "att")
+        )
+        assert np.nanmedian(cbf) * PARTITION / partition == pytest.approx(FLOW[name], rel=0.01)
+        assert np.nanmedian(att) == pytest.approx(ARRIVAL[name], abs=0.02)
 
 
 @pytest.mark.parametrize(

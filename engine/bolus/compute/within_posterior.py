@@ -42,8 +42,8 @@ def posterior_maps(
     """CBF and ATT of both tissues with their SDs, NaN where a voxel holds less than 0.1 of the tissue.
 
     The parameters are those of `multi_delay`; the prior of arrivals, whose mean the scan replaces, is what is given or
-    the literature's. Raises BolusError E_RECIPE for a single delay, from which two arrivals cannot be told, for
-    Look-Locker readouts and for arrivals that are given.
+    the literature's. Raises BolusError E_RECIPE for a single delay, from which two arrivals cannot be told, and
+    for arrivals that are given.
     """
     _check_suits(curves, protocol)
     by_itself = shelf()["multi_delay"]
@@ -82,8 +82,6 @@ def _check_suits(curves: Curves, protocol: AslProtocol) -> None:
     delays = sorted(set(np.asarray(protocol.post_labeling_delay).tolist()))
     if len(delays) == 1 and np.ptp(protocol.labeling_duration) == 0:
         seen, expected = f"delays {delays} s", "several delays, quantified by multi_delay or kinetic_model"
-    elif protocol.look_locker is not None:
-        seen, expected = "Look-Locker readouts", "one readout after each label"
     elif protocol.arterial_transit_time is not None:
         seen, expected = "asl.transit_time = given", "arrivals of both tissues that are fitted"
     else:

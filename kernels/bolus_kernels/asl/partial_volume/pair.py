@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bolus_kernels.asl.kinetics import delivered, of_arrival, of_delay
+from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
+from bolus_kernels.asl.nodes import AGO, LEFT, SHOWN
 from bolus_kernels.asl.partial_volume.plane import (
     COARSE,
     GREY,
@@ -21,7 +22,7 @@ from bolus_kernels.asl.partial_volume.plane import (
 )
 from bolus_kernels.asl.posterior import FINEST, HALF, LEAST_RATE, MOST_FLOW, ONE, TYPICAL_FLOW, ZERO
 from bolus_kernels.jit import finite_part
-from bolus_kernels.scalar import log
+from bolus_kernels.scalar import exp, log
 
 FINE, LEVELS = 16, 5
 """Nodes of each refinement along each arrival, and the most refinements."""
@@ -90,6 +91,27 @@ def respond(
             response = room.along[tissue, b] * delivered(room.cross[b], reach, lead, full)
             room.response[tissue, i, b] = response
             room.square[tissue, b] += pairs * response * response
+    if labels.kept < ONE:
+        deplete(tissue, relaxation, nodes, labels, room)
+
+
+@finite_part
+def deplete(tissue: int, relaxation: Any, nodes: int, labels: Any, room: Any) -> None:
+    """Take from the responses what the pulses of the readouts before took, show what is shown, sum squares anew.
+
+    Readouts of one label lie in their order; a line of two planes, filled only later, holds what the one before would
+    have found without pulses, and what it found.
+    """
+    room.square[tissue, :], room.plane[GREY, 0, :], room.plane[WHITE, 0, :] = ZERO, ZERO, ZERO
+    for i in range(labels.time.size):
+        fade, pairs = exp(-labels.pulses[AGO, i] * relaxation), labels.pairs[i]
+        kept, shows = labels.pulses[LEFT, i], labels.pulses[SHOWN, i]
+        for b in range(nodes):
+            full = room.response[tissue, i, b]
+            left = depleted(full, room.plane[GREY, 0, b], room.plane[WHITE, 0, b], fade, kept)
+            room.plane[GREY, 0, b], room.plane[WHITE, 0, b] = full, left
+            room.response[tissue, i, b] = shows * left
+            room.square[tissue, b] += pairs * (shows * left) * (shows * left)
 
 
 @finite_part
