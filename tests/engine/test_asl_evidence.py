@@ -113,9 +113,19 @@ def test_a_given_prior_is_taken_and_the_scan_not_asked(arterial):
     np.testing.assert_array_equal(given["att"].data.reshape(-1, order="F")[curves.voxels], expected)
 
 
+def test_each_map_says_the_prior_of_arrivals_that_it_was_made_with():
+    """Of two methods with priors of their own kind."""
+    curves = prepare(series(), recipe())
+    items = items_of(curves, "asl.arterial=true", "asl.spatial=true", "asl.kinetic_model.att_prior=given")
+    one, other = items["cbf"].parameters, items["desc-spatial_cbf"].parameters
+    assert one["att_mean"] == 1.3 and "ArrivalPrior" not in one
+    assert "ArrivalPrior" in other and "att_mean" not in other
+
+
 def test_one_delay_asks_for_no_arrivals():
     curves = prepare(series(delays=(1.8,)), recipe())
     assert "ArrivalPrior" not in items_of(curves)["cbf"].parameters
+    assert "ArrivalPrior" not in items_of(curves, "asl.spatial=true")["cbf"].parameters
     told = items_of(curves, "asl.quantification=multi_delay")["cbf"].parameters["ArrivalPrior"]
     assert told["Mean"] == {"Value": 1.3, "Units": "s", "Source": "literature"}
 

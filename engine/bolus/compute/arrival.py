@@ -11,11 +11,10 @@ from bolus.series import Curves
 from bolus.voxels import constant
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
-from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import Method
 from bolus_kernels.shelf import shelf
 
-CHOICE, EVIDENCE, STATED = "att_prior", "evidence", ("att_mean", "att_sd")
+CHOICE, EVIDENCE, STATED, PRIOR = "att_prior", "evidence", ("att_mean", "att_sd"), "ArrivalPrior"
 
 
 def with_arrivals(
@@ -29,20 +28,20 @@ def with_arrivals(
         parameters = recipe.parameters(method)
         if parameters.get(CHOICE) == EVIDENCE:
             prior = arrival_evidence(curves.values, protocol, parameters)
-            told = {**curves.constants, "ArrivalPrior": told_prior(prior)}
+            told = {**curves.constants, PRIOR: told_prior(prior)}
             protocol = protocol._replace(arrival_prior=prior)
             return replace(curves, constants=told, protocol=protocol), protocol
     return curves, protocol
 
 
-def obeyed(parameters: Mapping[str, Any], protocol: AslProtocol | DscProtocol) -> Mapping[str, Any]:
-    """The parameters without those that another took the place of: arrivals that are given, or that the scan tells."""
-    unused: tuple[str, ...] = ()
+def told_of(curves: Curves, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Constants of a scan and parameters of a method: of what is said of arrivals, only what the method obeys."""
+    protocol = curves.protocol
     if isinstance(protocol, AslProtocol) and protocol.arterial_transit_time is not None:
-        unused = (CHOICE, *STATED)
-    elif parameters.get(CHOICE) == EVIDENCE:
-        unused = STATED
-    return {name: value for name, value in parameters.items() if name not in unused}
+        unused = {PRIOR, CHOICE, *STATED}
+    else:
+        unused = set(STATED) if parameters.get(CHOICE) == EVIDENCE else {PRIOR}
+    return {name: value for name, value in {**curves.constants, **parameters}.items() if name not in unused}
 
 
 def told_prior(prior: ArrivalPrior) -> Mapping[str, Any]:
