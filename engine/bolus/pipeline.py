@@ -38,7 +38,7 @@ def process(scan: Scan, out: Path, recipe: Recipe, device: Device) -> Outcome:
     Raises BolusError with a code when the scan cannot be processed, OSError when `out` cannot be written.
     """
     started = time.perf_counter()
-    series = read(scan)
+    series = read(scan, recipe["asl.bolus_duration"] or None)
     curves = prepare(series, recipe)
     maps = compute(curves, recipe, device)
     outcome = write(maps, out, recipe)

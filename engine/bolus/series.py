@@ -118,13 +118,13 @@ class ASL:
     """How an ASL series was acquired; per-volume fields have one entry per volume, in seconds.
 
     `context` holds the volume types of the aslcontext table, "otherEcho" for volumes of a longer echo.
-    `bolus_cut_off` is how a pulsed bolus was ended;
+    `bolus_cut_off` is how a pulsed bolus was ended; `bolus_stated` where it was not, and a user said how long it lasts.
     `sub_bolus_duration` (s) and `time_encoded` (the sidecar's word for it) are there where the label of one volume
     has several parts. `m0` is the calibration image, one number (of arterial blood), or None when it lies inside
     the series ("Included") or there is none ("Absent"); it is (x, y, z, k) where its volumes differ in
-    `m0_repetition_time`, which then has one entry for each. Look-Locker readouts of `flip_angle` (degrees) follow
-    each other every `look_locker_interval`. `slice_timing` is (slices,) s after the first slice along
-    `slice_axis`, None for a 3D readout.
+    `m0_repetition_time`, which then has one entry for each. Look-Locker readouts follow each
+    other every `look_locker_interval`, each volume's of its `flip_angle` (degrees; None without such readouts).
+    `slice_timing` is (slices,) s after the first slice along `slice_axis`, None for a 3D readout.
     """
 
     labeling: Literal["PCASL", "CASL", "PASL", "VSASL"]
@@ -141,10 +141,11 @@ class ASL:
     slice_timing: tuple[float, ...] | None = None
     slice_axis: int = 2
     bolus_cut_off: Literal["QUIPSS", "QUIPSSII", "Q2TIPS"] | None = None
+    bolus_stated: bool = False
     sub_bolus_duration: tuple[float, ...] = ()
     time_encoded: str | None = None
     look_locker_interval: float | None = None
-    flip_angle: float | None = None
+    flip_angle: tuple[float, ...] | None = None
     m0_flip_angle: float | None = None
     m0_echo_time: float | None = None
 

@@ -24,6 +24,7 @@ PASL = {
     "ArterialSpinLabelingType": "PASL", "LabelingDuration": None, "BolusCutOffFlag": True,
     "BolusCutOffDelayTime": 0.7, "BolusCutOffTechnique": "QUIPSSII",
 }  # fmt: skip
+UNCUT = PASL | {"BolusCutOffFlag": False, "BolusCutOffDelayTime": None, "BolusCutOffTechnique": None}
 DELAYS = [0.6, 1.2, 1.8, 2.4]
 TWICE = [delay for delay in DELAYS for _ in PAIR]
 SLICES = [0.04 * n for n in range(6)]
@@ -82,8 +83,9 @@ def told(meta: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def look_locker(made: Layout) -> Any:
-    """Readouts of 20 degrees every 0.3 s from 0.3 s on; each leaves cos 20 of the label and shows sin 20 of it."""
-    labeling, times, angle = made.meta["ArterialSpinLabelingType"], 0.3 * np.arange(1, 11), np.deg2rad(20)
+    """Readouts every 0.3 s from 0.3 s on; each leaves the cosine of its flip angle of the label and shows the sine."""
+    labeling, times = made.meta["ArterialSpinLabelingType"], 0.3 * np.arange(1, 11)
+    angle = np.deg2rad(np.broadcast_to(made.meta["FlipAngle"], len(made.context))[::2])
     duration = 0.7 if labeling == "PASL" else 1.8
     since = times + (0 if labeling == "PASL" else duration)
     efficiency = EFFICIENCY[labeling]
@@ -93,7 +95,7 @@ def look_locker(made: Layout) -> Any:
     volumes = [
         painted(
             head(SHAPE),
-            {t: m0 * np.sin(angle) * (0.5 - sign * held[t][k]) for t, m0 in BRIGHTNESS.items()},
+            {t: m0 * np.sin(angle[k]) * (0.5 - sign * held[t][k]) for t, m0 in BRIGHTNESS.items()},
             0.4,
         )
         for k in range(10)
@@ -195,6 +197,20 @@ CASES = {
     "looklockerpasl": Case(
         PASL | {"LookLocker": True, "FlipAngle": 20, "PostLabelingDelay": np.repeat(0.3 * np.arange(1, 11), 2).tolist()},
         PAIR * 10, m0=m0(INTENDED | {"FlipAngle": 90}), shown=look_locker,
+    ),
+    "looklockerangles": Case(
+        {
+            "LookLocker": True, "FlipAngle": np.repeat(np.linspace(8, 55, 10), 2).tolist(),
+            "PostLabelingDelay": np.repeat(0.3 * np.arange(1, 11), 2).tolist(),
+        },
+        PAIR * 10, m0=m0(INTENDED | {"FlipAngle": 90}), shown=look_locker,
+    ),
+    "uncut": Case(
+        UNCUT, made={"BolusCutOffDelayTime": 0.7}, warns="BolusCutOffFlag is false", sets=("asl.bolus_duration=0.7",),
+    ),
+    "uncutseveral": Case(
+        UNCUT | {"PostLabelingDelay": TWICE}, PAIR * 4, {"BolusCutOffDelayTime": 0.7}, warns="BolusCutOffFlag is false",
+        sets=("asl.bolus_duration=0.7",),
     ),
     **{
         f"encoded{size}": Case(

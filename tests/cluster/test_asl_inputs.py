@@ -98,7 +98,7 @@ def test_an_input_gives_its_blood_flow(finished: tuple[Path, dict[str, dict[str,
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in PLAIN])
-def test_a_time_encoded_input_gives_its_blood_flow(tmp_path: Path, name: str) -> None:
+def test_an_input_that_needs_a_key_gives_its_blood_flow(tmp_path: Path, name: str) -> None:
     (tmp_path / "data").mkdir()
     write(tmp_path / "data", name, CASES[name])
     sets = [word for text in CASES[name].sets for word in ("--set", text)]

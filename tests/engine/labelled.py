@@ -20,7 +20,7 @@ def difference(tissue, labeling, times, duration, efficiency, start=0.0, pulses=
     """Label held by a tissue, as a fraction of its M0, at `times` (s after `start`, the start of this label).
 
     Blood arrives for `duration`, decayed on its way for one arrival time (PCASL, CASL) or since the one inversion
-    (PASL); each of `pulses` (s) leaves the share `cosine` of what is there.
+    (PASL); each of `pulses` (s) leaves the share `cosine` of what is there, one for all or one for each.
     """
     times = np.asarray(times) - start
     grid = np.arange(0, times.max() + 2 * STEP, STEP)
@@ -30,10 +30,12 @@ def difference(tissue, labeling, times, duration, efficiency, start=0.0, pulses=
     decayed = np.exp(-(att if labeling in ("PCASL", "CASL") else middle) / T1_BLOOD)
     inflow = 2 * efficiency / PARTITION * f * here * decayed * STEP
     keep = np.exp(-STEP * (1 / T1_TISSUE + f / PARTITION))
-    hit = np.isin(np.arange(grid.size), np.round((np.asarray(pulses) - start) / STEP))
+    at = np.round((np.asarray(pulses) - start) / STEP).astype(int)
+    here_too, leaves = (at >= 0) & (at < grid.size), np.ones(grid.size)
+    leaves[at[here_too]] = np.broadcast_to(cosine, at.shape)[here_too]
     held = np.zeros(grid.size)
     for k in range(grid.size - 1):
-        held[k + 1] = held[k] * (cosine if hit[k] else 1.0) * keep + inflow[k] * np.sqrt(keep)
+        held[k + 1] = held[k] * leaves[k] * keep + inflow[k] * np.sqrt(keep)
     return np.interp(times, grid, held)
 
 

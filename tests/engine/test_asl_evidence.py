@@ -89,6 +89,8 @@ def test_every_map_tells_the_prior_that_it_was_made_with(labeling):
         told = items[name].parameters["ArrivalPrior"]
         assert (told["Mean"]["Value"], told["StandardDeviation"]["Value"]) == (found.mean, found.sd)
         assert told["Mean"]["Units"] == "s" and told["Mean"]["Source"] == found.how
+        said = items[name].parameters
+        assert said["att_prior"] == "evidence" and not {"att_mean", "att_sd"} & said.keys()
     plain = curves.protocol._replace(arrival_prior=found)
     known = shelf()["multi_delay"]
     expected = known.function(curves.values, plain, known.defaults(), cpu())["cbf"]
@@ -103,6 +105,7 @@ def test_a_given_prior_is_taken_and_the_scan_not_asked(arterial):
     usual, given = items_of(curves, *more), items_of(curves, *sets)
     assert "ArrivalPrior" in usual["cbf"].parameters and "ArrivalPrior" not in given["cbf"].parameters
     assert given["cbf"].parameters["att_prior"] == "given" and given["cbf"].parameters["att_mean"] == 0.9
+    assert given["cbf"].parameters["att_sd"] == 0.3
     assert np.abs(given["att"].data - usual["att"].data).max() > 0.1
     known = shelf()[method]
     parameters = known.defaults() | {"att_prior": "given", "att_mean": 0.9, "att_sd": 0.3}
@@ -110,9 +113,19 @@ def test_a_given_prior_is_taken_and_the_scan_not_asked(arterial):
     np.testing.assert_array_equal(given["att"].data.reshape(-1, order="F")[curves.voxels], expected)
 
 
+def test_each_map_says_the_prior_of_arrivals_that_it_was_made_with():
+    """Of two methods with priors of their own kind."""
+    curves = prepare(series(), recipe())
+    items = items_of(curves, "asl.arterial=true", "asl.spatial=true", "asl.kinetic_model.att_prior=given")
+    one, other = items["cbf"].parameters, items["desc-spatial_cbf"].parameters
+    assert one["att_mean"] == 1.3 and "ArrivalPrior" not in one
+    assert "ArrivalPrior" in other and "att_mean" not in other
+
+
 def test_one_delay_asks_for_no_arrivals():
     curves = prepare(series(delays=(1.8,)), recipe())
     assert "ArrivalPrior" not in items_of(curves)["cbf"].parameters
+    assert "ArrivalPrior" not in items_of(curves, "asl.spatial=true")["cbf"].parameters
     told = items_of(curves, "asl.quantification=multi_delay")["cbf"].parameters["ArrivalPrior"]
     assert told["Mean"] == {"Value": 1.3, "Units": "s", "Source": "literature"}
 

@@ -119,8 +119,12 @@ def test_pure_flow_and_arrival_are_those_of_the_tissue(tmp_path, head, acquisiti
         assert "Asllani" in told[f"desc-{name}_cbf"]["Reference"]
         assert f"pure {'grey' if name == 'gm' else 'white'} matter" in told[f"desc-{name}_att"]["Description"]
         assert outcome.numbers[f"median_desc-{name}_cbf"] == pytest.approx(head.tissues[name].cbf, rel=0.01)
-    later = [told[f"desc-{name}_att"]["Parameters"]["att_mean"] for name in ("gm", "wm")]
+    said = [told[f"desc-{name}_att"]["Parameters"] for name in ("gm", "wm")]
+    later = [each["PartialVolume"]["Later"]["Value"] for each in said]
     assert later[1] - later[0] == pytest.approx(0.3)
+    assert not any(
+        {"att_mean", "att_sd"} & each.keys() for each in said
+    )  # what the scan says took their place
     assert told["cbf"]["Parameters"]["PartitionCoefficient"]["Value"] == 0.9
 
 
@@ -144,6 +148,7 @@ def test_within_the_posterior_pure_flow_and_arrival_are_those_of_the_tissue(tmp_
         assert (maps[f"desc-{name}Sd_cbf"][known] > 0).all()
         said = told[f"desc-{name}_cbf"]
         assert said["Parameters"]["PartialVolume"]["Window"]["Value"] <= 2
+        assert said["Parameters"]["ArrivalPrior"]["Mean"]["Source"] == "literature"
         assert said["Parameters"]["PartitionCoefficient"]["Value"] == PHYSICAL[name].partition_coefficient
         assert "Chappell" in said["Reference"] and "window" in said["Equation"]
 
@@ -210,6 +215,14 @@ def test_the_reach_is_obeyed(tmp_path, head):
     assert told["desc-gm_cbf"]["Parameters"]["PartialVolume"]["Kernel"] == [3, 3, 1]
 
 
+def test_a_given_prior_of_arrivals_is_later_in_white_matter(tmp_path, head):
+    write(tmp_path, head, SEVERAL)
+    _, told, _ = processed(tmp_path, WISH, "asl.multi_delay.att_prior=given")
+    said = [told[f"desc-{name}_att"]["Parameters"] for name in ("gm", "wm")]
+    assert said[1]["att_mean"] - said[0]["att_mean"] == pytest.approx(0.3)
+    assert all("ArrivalPrior" not in each and each["att_sd"] == 1.0 for each in said)
+
+
 @pytest.mark.parametrize("given", [(), ("GM",), ("WM", "CSF")])
 def test_a_missing_tissue_map_is_named(tmp_path, head, refused, given):
     write(tmp_path, head, ONE, given=given)
@@ -221,7 +234,17 @@ def test_a_missing_tissue_map_is_named(tmp_path, head, refused, given):
         assert (f"no label-{name}_probseg" in error.seen) == (name not in given)
 
 
-def test_another_field_strength_is_doubted(tmp_path, head):
-    write(tmp_path, head, ONE, MagneticFieldStrength=1.5)
-    _, _, outcome = processed(tmp_path, WISH)
-    assert any("as at 3 T" in warning for warning in outcome.warnings)
+@pytest.mark.parametrize(
+    ("field", "sets", "t1", "doubt"),
+    [
+        (1.5, (), (1.2, 0.65), False),
+        (4.7, ("asl.t1_blood=1.9",), (1.3, 1.1), True),
+        (4.7, ("asl.t1_blood=1.9", "asl.t1_gm=1.6", "asl.t1_wm=1.2"), (1.6, 1.2), False),
+    ],
+)
+def test_another_field_strength_has_its_own_t1_or_is_doubted(tmp_path, head, field, sets, t1, doubt):
+    write(tmp_path, head, ONE, MagneticFieldStrength=field)
+    _, told, outcome = processed(tmp_path, WISH, *sets)
+    said = [told[f"desc-{name}_cbf"]["Parameters"]["T1Tissue"]["Value"] for name in ("gm", "wm")]
+    assert said == pytest.approx(t1)
+    assert any("as at 3 T" in warning for warning in outcome.warnings) == doubt

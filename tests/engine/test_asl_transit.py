@@ -51,6 +51,7 @@ def test_flow_with_a_given_transit_time_is_the_truth(tmp_path, context, pulsed):
         np.testing.assert_allclose(maps["cbf"][inside], FLOW[tissue], rtol=0.005)
     assert "att" not in maps and "desc-sd_att" not in maps and "desc-sd_cbf" in maps
     assert said["Parameters"]["ArterialTransitTime"] == {"Source": "sub-Sub1_att.nii.gz"}
+    assert not {"att_prior", "att_mean", "att_sd", "ArrivalPrior"} & said["Parameters"].keys()
     assert said["Method"].endswith("the arterial transit time being given.")
     assert not outcome.warnings
 

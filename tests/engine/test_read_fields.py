@@ -91,7 +91,7 @@ ASL = [
     (LOOK_LOCKER | {"LookLocker": "yes"}, 'LookLocker = "yes"'),
     (LOOK_LOCKER | {"FlipAngle": None}, "no FlipAngle"),
     (LOOK_LOCKER | {"FlipAngle": 90}, "FlipAngle = 90"),
-    (LOOK_LOCKER | {"FlipAngle": [25, 25, 12, 12, 25, 25]}, "FlipAngle = [25"),
+    (LOOK_LOCKER | {"FlipAngle": [25, 25, 12, 12, 25, 12]}, "FlipAngle = [25"),
     (LOOK_LOCKER | {"PostLabelingDelay": 1.8}, "PostLabelingDelay = 1.8"),
     (LOOK_LOCKER | {"PostLabelingDelay": [1, 1, 2, 2, 4, 4]}, "[1, 1, 2, 2, 4, 4]"),
     (LOOK_LOCKER | {"M0Type": "Absent"}, 'M0Type = "Absent"'),

@@ -189,3 +189,11 @@ def test_a_signature_changes_with_what_its_maps_depend_on_and_with_nothing_else(
     assert changed("asl.multi_delay.att_mean=1.0") == {"asl"}
     idle = next(key for key in keys() if key.startswith("dsc.csvd."))
     assert changed(f"{idle}=0.15") == set()
+
+
+@pytest.mark.parametrize("beside", ["asl.spatial=true", "asl.partial_volume=posterior", None])
+def test_a_signature_knows_the_priors_that_maps_beside_the_method_s_take(beside):
+    """With asl.arterial another method is chosen, and multi_delay's priors count only where other maps take them."""
+    sets = ["asl.arterial=true", *([beside] if beside else [])]
+    before, after = load(None, sets), load(None, [*sets, "asl.multi_delay.cbf_sd=100"])
+    assert (signature(before, "asl") != signature(after, "asl")) == (beside is not None)

@@ -67,9 +67,13 @@ def case(known):
 
 
 def read_out_often(known):
-    """The case with Look-Locker readouts, of the methods that several delays suit."""
+    """The case with Look-Locker readouts, each of an angle of its own, of the methods that several delays suit."""
     curves, protocol = case(known)
-    return curves, look_locker(protocol, 0.4, 0.5)
+    protocol = look_locker(protocol, 0.4, 0.5)
+    angles = np.tile(np.linspace(0.2, 0.9, 20), (curves.shape[1], 1))
+    return curves, protocol._replace(
+        look_locker=protocol.look_locker._replace(flip_angle=angles, calibrated_angle=0.9)
+    )
 
 
 def main():

@@ -6,9 +6,10 @@ import sys
 import numpy as np
 
 from benchmarks import simulate
+from benchmarks.reference import delivery, schemes
 from bolus_kernels import device
 from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_posterior
-from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol, LookLocker
 from tests.kernels.simulated_gpu import stand_in
 
 SHAPE, REACH = (5, 4, 1), 1
@@ -27,8 +28,32 @@ def protocol_of(labeling, count, noise, slice_delay=0.0):
     )  # fmt: skip
 
 
+def read_out_often(protocol):
+    """The same delays as readouts of one label every 0.5 s, one of them not shown, each of an angle of its own."""
+    angles = np.tile(np.deg2rad([15.0, 25.0, 20.0, 40.0, 30.0, 50.0]), (len(protocol.post_labeling_delay), 1))
+    first = np.full(len(angles), DELAYS[0])
+    return protocol._replace(look_locker=LookLocker(first, 0.5, angles, np.deg2rad(50)))
+
+
+def pulsed_curves(protocol):
+    """As `pure_curves`, label meeting the pulses of its readouts one by one, between and at them."""
+    delays = np.array([*DELAYS[:4], DELAYS[0] + 4 * 0.5, DELAYS[4]])
+    duration = protocol.labeling_duration[0]
+    time = delays + protocol.slice_delay[0] + (0 if protocol.labeling == "PASL" else duration)
+    angles, shown = protocol.look_locker.flip_angle[0], np.tile([0, 1, 2, 3, 5], REPEATS)
+    curves = []
+    for tissue, cbf, att in zip(TISSUES, FLOWS, ARRIVALS, strict=True):
+        inflow = delivery.sharp(protocol.labeling, att, duration, protocol.t1_blood)
+        t1 = 1 / (1 / tissue.t1 + cbf / 6000 / tissue.partition_coefficient)
+        held = schemes.look_locker(time, inflow, t1, angles) * np.sin(angles) / np.sin(angles.max())
+        curves.append(2 * protocol.labeling_efficiency * cbf / 6000 * held[shown])
+    return np.stack(curves)
+
+
 def pure_curves(protocol):
     """(control - label) of pure GM and WM per M0 of blood in it, (2, t), by fine integration."""
+    if protocol.look_locker is not None:
+        return pulsed_curves(protocol)
     time = protocol.post_labeling_delay + (0 if protocol.labeling == "PASL" else protocol.labeling_duration)
     return np.stack(
         [
@@ -44,7 +69,7 @@ def pure_curves(protocol):
     )  # fmt: skip
 
 
-def case(labeling, noise=2.0, seed=6, slice_delay=0.05, shape=SHAPE):
+def case(labeling, noise=2.0, seed=6, slice_delay=0.05, shape=SHAPE, often=False):
     """Signals (n, t) and amounts (n, 2) of a slab with holes and random shares, in which one voxel is not finite."""
     random = np.random.default_rng(seed)
     voxels = np.flatnonzero(random.random(np.prod(shape)) < 0.9)
@@ -53,6 +78,7 @@ def case(labeling, noise=2.0, seed=6, slice_delay=0.05, shape=SHAPE):
     shares[(x < 3) & (y < 3)] = (1, 0)
     amounts = (BLOOD * shares).astype(np.float32)
     protocol = protocol_of(labeling, voxels.size, noise, slice_delay)
+    protocol = read_out_often(protocol) if often else protocol
     signals = amounts @ pure_curves(protocol)
     signals = (signals + noise * random.standard_normal(signals.shape)).astype(np.float32)
     signals[12, 1] = np.nan
@@ -60,13 +86,13 @@ def case(labeling, noise=2.0, seed=6, slice_delay=0.05, shape=SHAPE):
 
 
 def solved(where):
-    """Maps of both tissues for either labelling."""
+    """Maps of both tissues for either labelling, and for readouts that follow each other."""
     found = {}
-    for labeling in ("PCASL", "PASL"):
-        signals, amounts, protocol, voxels = case(labeling)
+    for labeling, often in (("PCASL", False), ("PASL", False), ("PASL", True)):
+        signals, amounts, protocol, voxels = case(labeling, often=often)
         maps = tissue_posterior(signals, amounts, protocol, TISSUES, PRIOR, voxels, SHAPE, REACH, where)
         for tissue, values in (("gm", maps.gm), ("wm", maps.wm)):
-            found |= {f"{labeling} {tissue} {name}": value for name, value in values.items()}
+            found |= {f"{labeling} {often} {tissue} {name}": value for name, value in values.items()}
     return found
 
 

@@ -37,7 +37,7 @@ def test_the_passes_compile_without_double_precision(capability, monkeypatch):
 
     monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
     averaging = (int64[::1], int64[::1], LINE, TABLE, TABLE, TABLE, LINE)
-    fitting = (TABLE, *[LINE] * 12, types.int64, types.int64, *[LINE] * 4)
+    fitting = (TABLE, *[LINE] * 10, TABLE, LINE, types.int64, types.int64, *[LINE] * 4)
     for body, signature in ((twin._average, averaging), (twin._fit(8), fitting)):
         text = cuda.compile_ptx(body, signature, cc=capability)[0]
         assert ".entry" in text

@@ -59,13 +59,14 @@ def test_a_table_is_the_convolution_integral(labeling, name):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_table_holds_what_the_pulses_of_look_locker_readouts_leave(name):
+@pytest.mark.parametrize("angles", [(35.0,) * 9, (35.0, 10.0, 50.0, 20.0, 60.0, 5.0, 30.0, 45.0, 15.0)])
+def test_a_table_holds_what_the_pulses_of_look_locker_readouts_leave(name, angles):
     """Truth: label that comes between two readouts, each part convolved by itself, times what its pulses leave."""
     shape, density = SHAPES[name]
     delays, tau = 0.2 + 0.3 * np.arange(9), 1.0
     protocol = protocol_of("PCASL", 2, repeats=1)._replace(
         post_labeling_delay=delays, labeling_duration=np.full(9, tau),
-        look_locker=LookLocker(np.full(9, 0.2), 0.3, np.deg2rad(35)),
+        look_locker=LookLocker(np.full(9, 0.2), 0.3, np.tile(np.deg2rad(angles), (9, 1)), np.deg2rad(35)),
     )  # fmt: skip
     labels, _ = labels_of(protocol)
     table = responses(protocol, labels, 3.3, shape)
@@ -82,11 +83,12 @@ def test_a_table_holds_what_the_pulses_of_look_locker_readouts_leave(name):
     edges, truth = [0.0, *(delays + tau)], []
     for k in range(9):
         parts = [
-            np.cos(np.deg2rad(35)) ** (k - j)
+            np.prod(np.cos(np.deg2rad(angles[j:k])))
             * delivery.convolved(edges[j + 1], delivery.Inflow(inflow.c, inflow.breaks), lag(left, edges[k + 1] - edges[j + 1]), edges[j])
             for j in range(k + 1)
         ]  # fmt: skip
-        truth.append(2 * 0.85 / PARTITION * sum(parts))
+        shown = np.sin(np.deg2rad(angles[k])) / np.sin(np.deg2rad(35))
+        truth.append(2 * 0.85 / PARTITION * sum(parts) * shown)
     found = table.tissue[row, :9, round(att / STEP) - table.arrival]
     assert np.abs(found - truth).max() < 2e-5 * max(truth)
     assert np.abs(found - truth).max() < 0.01 * np.ptp(truth)

@@ -12,7 +12,8 @@ from numba import cuda, float32, int64
 
 from benchmarks.reference.partial_volume import tissue_signals
 from bolus_kernels.asl.partial_volume import cuda as twin
-from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
+from bolus_kernels.asl.partial_volume.layout import LEAST_SHARE
+from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.device import cpu
 from tests.kernels.simulated_partial_volume import REACH, SHAPE, case, regressed
 

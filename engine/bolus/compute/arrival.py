@@ -14,7 +14,7 @@ from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
 from bolus_kernels.method import Method
 from bolus_kernels.shelf import shelf
 
-CHOICE, EVIDENCE = "att_prior", "evidence"
+CHOICE, EVIDENCE, STATED, PRIOR = "att_prior", "evidence", ("att_mean", "att_sd"), "ArrivalPrior"
 
 
 def with_arrivals(
@@ -28,10 +28,20 @@ def with_arrivals(
         parameters = recipe.parameters(method)
         if parameters.get(CHOICE) == EVIDENCE:
             prior = arrival_evidence(curves.values, protocol, parameters)
-            told = {**curves.constants, "ArrivalPrior": told_prior(prior)}
+            told = {**curves.constants, PRIOR: told_prior(prior)}
             protocol = protocol._replace(arrival_prior=prior)
             return replace(curves, constants=told, protocol=protocol), protocol
     return curves, protocol
+
+
+def told_of(curves: Curves, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Constants of a scan and parameters of a method: of what is said of arrivals, only what the method obeys."""
+    protocol = curves.protocol
+    if isinstance(protocol, AslProtocol) and protocol.arterial_transit_time is not None:
+        unused = {PRIOR, CHOICE, *STATED}
+    else:
+        unused = set(STATED) if parameters.get(CHOICE) == EVIDENCE else {PRIOR}
+    return {name: value for name, value in {**curves.constants, **parameters}.items() if name not in unused}
 
 
 def told_prior(prior: ArrivalPrior) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus.compute.arrival import told_of
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
 from bolus.voxels import BRAIN, rows_of, volume_of
@@ -110,7 +111,7 @@ def _item(
     plain = name.removeprefix(STANDARD_DEVIATION)
     description = NAMES[plain] + (", standard deviation" if plain != name else "")
     unit = method.maps[name] if name in method.maps else method.maps[plain]
-    told: dict[str, Any] = {**curves.constants, **parameters}
+    told = told_of(curves, parameters)
     if method.contrast == "dsc":
         if recipe["dsc.relative"] and plain in ("cbf", "cbv"):
             unit = "arbitrary"

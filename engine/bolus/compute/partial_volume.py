@@ -16,7 +16,8 @@ from bolus.recipe import Recipe
 from bolus.series import Curves, Map, PureTissue
 from bolus.voxels import constant
 from bolus_kernels.asl.evidence import arrival_evidence
-from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
+from bolus_kernels.asl.partial_volume.layout import LEAST_SHARE
+from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.method import Method
@@ -61,7 +62,7 @@ def pure_maps(
             equation=f"{EQUATION}; {method.equation}",
             paper=f"{ASLLANI}; {method.paper}",
         )
-        constants = {**curves.constants, **_constants(recipe, tissue, its_protocol)}
+        constants = {**curves.constants, **_constants(recipe, tissue, its_protocol, "att_mean" in parameters)}
         if its_parameters.get(CHOICE) == EVIDENCE:
             prior = arrival_evidence(its_curves.values, its_protocol, its_parameters, tissue.later)
             its_protocol = its_protocol._replace(arrival_prior=prior)
@@ -102,7 +103,10 @@ def _told_apart(
     return found
 
 
-def _constants(recipe: Recipe, tissue: PureTissue, protocol: AslProtocol) -> dict[str, Any]:
+def _constants(recipe: Recipe, tissue: PureTissue, protocol: AslProtocol, has_prior: bool) -> dict[str, Any]:
+    later = constant(
+        tissue.later, "s", "by which the prior of arrivals is later than a voxel's; Chappell 2011"
+    )
     side = 2 * recipe["asl.partial_volume_reach"] + 1
     return {
         "PartialVolume": {
@@ -110,8 +114,11 @@ def _constants(recipe: Recipe, tissue: PureTissue, protocol: AslProtocol) -> dic
             "LeastShare": float(LEAST_SHARE),
             "M0": "regressed likewise, on GM, WM and CSF, neither smoothed nor eroded",
             "NotANumber": "less of the tissue than LeastShare, or not to be told from the others around it",
+            **({"Later": later} if has_prior else {}),
         },
         "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
-        "T1Tissue": constant(tissue.t1, "s", "of the pure tissue, at 3 T"),
+        "T1Tissue": constant(
+            tissue.t1, "s", "of the pure tissue, asl.t1_gm and asl.t1_wm or by field strength"
+        ),
         "NoiseVariance": constant(protocol.noise_variance, "1", "of the pairs, as the regression spreads it"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bolus.compute.arrival import told_of
 from bolus.compute.items import NAMES
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
@@ -29,7 +30,7 @@ def spatial_maps(curves: Curves, protocol: AslProtocol, recipe: Recipe, device: 
     found = spatial(
         curves.values, protocol, places, np.asarray(curves.grid.zooms), images, parameters, device
     )
-    told = {**curves.constants, **parameters, "SpatialPrior": dict(found.chosen)}
+    told = {**told_of(curves, parameters), "SpatialPrior": dict(found.chosen)}
     items = []
     for name, unit in method.maps.items():
         plain = name.removeprefix(STANDARD_DEVIATION)

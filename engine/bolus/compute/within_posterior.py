@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from bolus.compute.arrival import told_prior
 from bolus.compute.items import of_method
 from bolus.errors import BolusError, Code
 from bolus.recipe import Recipe
 from bolus.series import Array, Curves, Map
 from bolus.voxels import constant
 from bolus_kernels.asl.multi_delay import arrival_prior_of
+from bolus_kernels.asl.partial_volume.layout import LEAST_SHARE
 from bolus_kernels.asl.partial_volume.posterior import Found, Prior, Tissue, tissue_posterior
-from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
-from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.asl.partial_volume.regression import pure_signals
+from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.order import median
 from bolus_kernels.shelf import shelf
@@ -40,8 +42,8 @@ def posterior_maps(
     """CBF and ATT of both tissues with their SDs, NaN where a voxel holds less than 0.1 of the tissue.
 
     The parameters are those of `multi_delay`; the prior of arrivals, whose mean the scan replaces, is what is given or
-    the literature's. Raises BolusError E_RECIPE for a single delay, from which two arrivals cannot be told, for
-    Look-Locker readouts and for arrivals that are given.
+    the literature's. Raises BolusError E_RECIPE for a single delay, from which two arrivals cannot be told, and
+    for arrivals that are given.
     """
     _check_suits(curves, protocol)
     by_itself = shelf()["multi_delay"]
@@ -68,7 +70,7 @@ def posterior_maps(
         its_method = replace(
             by_itself, label=name.lower(), equation=EQUATION, paper=f"{CHAPPELL}; {by_itself.paper}"
         )
-        told = replace(curves, constants={**curves.constants, **_constants(curves, name, found)})
+        told = replace(curves, constants={**curves.constants, **_constants(curves, name, found, believed)})
         items += [
             replace(item, description=f"{item.description}, of pure {NAMES[name]}")
             for item in of_method(its_method, values, told, recipe, obeyed)
@@ -80,8 +82,6 @@ def _check_suits(curves: Curves, protocol: AslProtocol) -> None:
     delays = sorted(set(np.asarray(protocol.post_labeling_delay).tolist()))
     if len(delays) == 1 and np.ptp(protocol.labeling_duration) == 0:
         seen, expected = f"delays {delays} s", "several delays, quantified by multi_delay or kinetic_model"
-    elif protocol.look_locker is not None:
-        seen, expected = "Look-Locker readouts", "one readout after each label"
     elif protocol.arterial_transit_time is not None:
         seen, expected = "asl.transit_time = given", "arrivals of both tissues that are fitted"
     else:
@@ -123,7 +123,7 @@ def _typical(m0: Array) -> float:
     return median(known) if known.size else 1.0
 
 
-def _constants(curves: Curves, name: str, found: Found) -> dict[str, Any]:
+def _constants(curves: Curves, name: str, found: Found, believed: ArrivalPrior) -> dict[str, Any]:
     tissue = curves.pure[name]
     flow = found.whole.grey if name == "GM" else found.whole.white
     return {
@@ -133,11 +133,16 @@ def _constants(curves: Curves, name: str, found: Found) -> dict[str, Any]:
             "M0": "regressed on GM, WM and CSF around each voxel, neither smoothed nor eroded",
             "NotANumber": "less of the tissue than LeastShare, or M0 of no tissue around it",
             "ExpectedFlow": constant(flow, "ml/100g/min", "the scan as a whole; its SD is as large"),
-            "ExpectedArrival": constant(found.whole.arrival, "s", "of GM in the scan as a whole; SD att_sd"),
+            "ExpectedArrival": constant(
+                found.whole.arrival, "s", f"of GM in the scan as a whole; its SD is {believed.sd:g} s"
+            ),
             "WhiteMatterLater": constant(
                 (curves.pure["WM"].later, LATER_SD), "s", "mean and SD; Chappell 2011"
             ),
         },
+        "ArrivalPrior": told_prior(believed),
         "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
-        "T1Tissue": constant(tissue.t1, "s", "of the pure tissue, at 3 T"),
+        "T1Tissue": constant(
+            tissue.t1, "s", "of the pure tissue, asl.t1_gm and asl.t1_wm or by field strength"
+        ),
     }

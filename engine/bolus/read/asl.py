@@ -25,10 +25,12 @@ def asl_fields(
     shape: Sequence[int],
     m0: Volume | None,
     m0_sidecar: Sidecar | None,
+    bolus_duration: float | None = None,
 ) -> tuple[ASL, list[str]]:
     """Labelling, delays (s), durations (s), calibration and slice times (s) of an ASL series (x, y, z).
 
-    `context` holds the type of each volume; `m0` is the separate calibration image, if there is one.
+    `context` holds the type of each volume; `m0` is the separate calibration image, if there is one;
+    `bolus_duration` (s) is what a user says of a pulsed bolus that was not cut off.
     Returns the acquisition and what is doubtful in it. Raises E_META for a field that is missing, outside
     its range or contradicted by another.
     Source: BIDS 1.10, arterial spin labeling perfusion data.
@@ -42,8 +44,8 @@ def asl_fields(
     labeling = labeling_of(sidecar)
     used = [kind in EXCITED for kind in context]
     delays = sidecar.per_volume("PostLabelingDelay", DELAY, used)
-    bolus = bolus_of(sidecar, labeling, delays, used, warnings)
-    interval, flip_angle = look_locker(sidecar, delays, used)
+    bolus = bolus_of(sidecar, labeling, delays, used, bolus_duration, warnings)
+    interval, flip_angle = look_locker(sidecar, delays, bolus.duration, used)
     suppression = sidecar.flag("BackgroundSuppression", "It changes the labelling efficiency: say which.")
     m0_type, image, serving = calibration_fields(
         sidecar, context, m0, m0_sidecar, suppression, interval is not None, echo_time, warnings
@@ -64,6 +66,7 @@ def asl_fields(
         slice_timing=timing,
         slice_axis=axis,
         bolus_cut_off=bolus.cut_off,
+        bolus_stated=bolus.stated,
         sub_bolus_duration=bolus.parts,
         time_encoded=bolus.encoded,
         look_locker_interval=interval,

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
+from bolus.errors import BolusError, Code
 from bolus.read.sidecar import Sidecar, Span, seconds
 
 Labeling = Literal["PCASL", "CASL", "PASL", "VSASL"]
@@ -19,17 +20,23 @@ ENCODING_WORDS = ("hadamard", "timeencod", "walsh")
 UNEVEN = 0.02
 """How far Look-Locker readouts may be from equal steps, as a share of a step: sidecars round."""
 UNKNOWN = "Without a cut-off the duration of the bolus is unknown, and CBF with it."
+BOLUS_DURATION = "asl.bolus_duration"
+"""The recipe's key by which a user may say it."""
 EXCITED = ("control", "label", "deltam")
 """Volume types that show a label, and so have a delay."""
 
 
 class Bolus(NamedTuple):
-    """The labelled blood: its duration (s) per volume, how it was ended, its parts (s), a word for an encoding."""
+    """The labelled blood: its duration (s) per volume, how it was ended, its parts (s), a word for an encoding.
+
+    `stated` where the duration is what a user says of a bolus that nothing ended.
+    """
 
     duration: tuple[float, ...]
     cut_off: CutOff | None = None
     parts: tuple[float, ...] = ()
     encoded: str | None = None
+    stated: bool = False
 
 
 def labeling_of(sidecar: Sidecar) -> Labeling:
@@ -40,14 +47,22 @@ def labeling_of(sidecar: Sidecar) -> Labeling:
 
 
 def bolus_of(
-    sidecar: Sidecar, labeling: Labeling, delays: Sequence[float], used: Sequence[bool], warnings: list[str]
+    sidecar: Sidecar,
+    labeling: Labeling,
+    delays: Sequence[float],
+    used: Sequence[bool],
+    stated: float | None,
+    warnings: list[str],
 ) -> Bolus:
     """Duration and end of the bolus, by the kind of label; adds to `warnings` what is doubtful.
 
-    delays : s, one per volume. Raises E_META where the duration is not said.
+    delays : s, one per volume. stated : s, of a pulsed bolus that nothing ends. Raises E_META where the duration is
+    not said.
     """
-    if labeling == "PASL":
+    if labeling == "PASL" and sidecar.flag("BolusCutOffFlag", UNKNOWN):
         return _pulsed(sidecar, delays, used, warnings)
+    if labeling == "PASL":
+        return _not_cut_off(sidecar, delays, used, stated, warnings)
     if labeling == "VSASL":
         return Bolus(_velocity_selective(sidecar, delays, used))
     encoded = next((key for key, value in sidecar.values.items() if value and _is_encoding(key)), None)
@@ -58,32 +73,49 @@ def bolus_of(
 
 
 def look_locker(
-    sidecar: Sidecar, delays: Sequence[float], used: Sequence[bool]
-) -> tuple[float | None, float | None]:
-    """Time between the readouts after one labelling (s) and their flip angle (degrees); (None, None) without.
+    sidecar: Sidecar, delays: Sequence[float], durations: Sequence[float], used: Sequence[bool]
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """Time between the readouts after one labelling (s) and their flip angles (degrees); (None, None) without.
 
-    Raises E_META where readouts are too few, unevenly spaced or of several flip angles.
-    Source: Gunther, Bock, Schad, Magn Reson Med 46:974 (2001).
+    delays, durations : s, one per volume, as are the angles. Raises E_META where readouts are too few, unevenly
+    spaced or of angles that do not say which pulses one label met.
+    Source: Gunther, Bock, Schad, Magn Reson Med 46:974 (2001); several labels of an angle each as in QUASAR, Petersen,
+    Lim, Golay, Magn Reson Med 55:219 (2006).
     """
     flag = sidecar.values.get("LookLocker")
     if flag is None or not sidecar.flag("LookLocker", "Say whether one label was read out several times."):
         return None, None
-    angles = set(sidecar.per_volume("FlipAngle", FLIP_ANGLE, used)) - {0.0}
-    if len(angles) > 1:
-        expected = f"one angle for all readouts, not {len(angles)}"
-        raise sidecar.refusal("FlipAngle", expected, "Leave the volumes of one flip angle only.")
+    angles = sidecar.per_volume("FlipAngle", FLIP_ANGLE, used)
     times = np.array(sorted({delay for delay, use in zip(delays, used, strict=True) if use}))
     steps = np.diff(times)
     if steps.size == 0 or np.ptp(steps) > UNEVEN * steps.mean():
         expected = "several times at equal steps, for LookLocker is true"
         mend = "Give the time of each readout, or set LookLocker to false."
         raise sidecar.refusal("PostLabelingDelay", expected, mend)
-    return float(steps.mean()), angles.pop()
+    interval = float(steps.mean())
+    met: dict[float, dict[float, set[float]]] = {}
+    for delay, duration, angle, use in zip(delays, durations, angles, used, strict=True):
+        if use:
+            met.setdefault(duration, {}).setdefault(delay, set()).add(angle)
+    for readouts in met.values():
+        _check_pulses(sidecar, readouts, interval)
+    return interval, angles
+
+
+def _check_pulses(sidecar: Sidecar, readouts: dict[float, set[float]], interval: float) -> None:
+    """Whether flip angles by delay (s) say which pulses one label met: one of each readout, or all of one."""
+    kinds = {frozenset(angles) for angles in readouts.values()}
+    if len(kinds) == 1:
+        return
+    if any(len(kind) > 1 for kind in kinds):
+        expected = "one angle at each readout, or at each the same angles, one for each label"
+        raise sidecar.refusal("FlipAngle", expected, "Leave the volumes of labels that were read out alike.")
+    if len(readouts) != round((max(readouts) - min(readouts)) / interval) + 1:
+        expected = "an angle that is known of every readout, where each has its own"
+        raise sidecar.refusal("FlipAngle", expected, "Leave the volumes of all readouts of a label.")
 
 
 def _pulsed(sidecar: Sidecar, delays: Sequence[float], used: Sequence[bool], warnings: list[str]) -> Bolus:
-    if not sidecar.flag("BolusCutOffFlag", UNKNOWN):
-        raise sidecar.refusal("BolusCutOffFlag", "true, with BolusCutOffDelayTime (s)", UNKNOWN)
     technique = sidecar.values.get("BolusCutOffTechnique")
     if technique is None:
         warnings.append(
@@ -106,6 +138,31 @@ def _pulsed(sidecar: Sidecar, delays: Sequence[float], used: Sequence[bool], war
         raise sidecar.refusal("BolusCutOffTechnique", expected, mend)
     since = [delay - times[-1] if use else 0.0 for delay, use in zip(delays, used, strict=True)]
     return Bolus(tuple(since), "QUIPSS")  # the image shows what arrived after the saturation of the tissue
+
+
+def _not_cut_off(
+    sidecar: Sidecar,
+    delays: Sequence[float],
+    used: Sequence[bool],
+    stated: float | None,
+    warnings: list[str],
+) -> Bolus:
+    """A pulsed bolus that ends by itself: as long as the inverted blood took, which no field of a sidecar says."""
+    if stated is None:
+        mend = f"{UNKNOWN} If it is known how long the bolus lasts, set {BOLUS_DURATION} (s)."
+        raise sidecar.refusal("BolusCutOffFlag", "true, with BolusCutOffDelayTime (s)", mend)
+    inversion = {delay for delay, use in zip(delays, used, strict=True) if use}
+    taken = f"the bolus was taken to last {stated:g} s ({BOLUS_DURATION})"
+    if len(inversion) == 1:
+        if stated >= max(inversion):
+            seen = f"{BOLUS_DURATION} = {stated:g} and one inversion time, {max(inversion):g} s"
+            mend = "Set it to what the bolus lasts, or give several inversion times."
+            raise BolusError(Code.RECIPE, sidecar.path, seen, "a bolus that ends before the readout", mend)
+        taken += ", the TI1 of a formula that is made for a bolus cut off then"
+    warnings.append(
+        f"BolusCutOffFlag is false: {taken}. Nothing in the scan made that true, and CBF depends on it"
+    )
+    return Bolus(tuple(stated if use else 0.0 for use in used), stated=True)
 
 
 def _velocity_selective(sidecar: Sidecar, delays: Sequence[float], used: Sequence[bool]) -> tuple[float, ...]:

@@ -33,10 +33,11 @@ LEAST_VOLUMES = 10
 log = logging.getLogger(__name__)
 
 
-def read(scan: Scan) -> Series:
+def read(scan: Scan, bolus_duration: float | None = None) -> Series:
     """Everything that is known of a scan, validated; the series itself stays in its stored dtype.
 
-    Images are (x, y, z, t); given masks and maps (x, y, z) lie on their grid; times in s.
+    Images are (x, y, z, t); given masks and maps (x, y, z) lie on their grid; times in s. bolus_duration : s, of a
+    pulsed bolus that was not cut off, where a user says it: no file does.
     Raises BolusError; which code says what is wrong is in the contract.
     """
     sources: dict[str, str] = {}
@@ -58,7 +59,7 @@ def read(scan: Scan) -> Series:
         warnings += doubts
         series = Series(scan, images, acquisition, {}, None, sources)
     else:
-        series, doubts = _asl(scan, sidecars[0], images[0], sources)
+        series, doubts = _asl(scan, sidecars[0], images[0], sources, bolus_duration)
         warnings = set_aside + doubts
     for image in images:
         warnings += check_series(image)
@@ -91,7 +92,9 @@ def _check_dsc_volumes(image: Volume) -> None:
         raise BolusError(Code.TOO_FEW, image.path, f"{volumes} volumes", f"at least {LEAST_VOLUMES}", mend)
 
 
-def _asl(scan: Scan, sidecar: Sidecar, image: Volume, sources: dict[str, str]) -> tuple[Series, list[str]]:
+def _asl(
+    scan: Scan, sidecar: Sidecar, image: Volume, sources: dict[str, str], bolus_duration: float | None
+) -> tuple[Series, list[str]]:
     if scan.context is None:
         mend = "Write one: a line volume_type, then control, label, m0scan or deltam for each volume."
         raise BolusError(Code.META, scan.images[0], "no *_aslcontext.tsv", "one beside the series", mend)
@@ -103,7 +106,7 @@ def _asl(scan: Scan, sidecar: Sidecar, image: Volume, sources: dict[str, str]) -
         sources |= hashes
         m0, warnings = _m0(scan.m0[0], image, sources)
         warnings += calibration_doubts(scan, sidecar, m0_sidecar)
-    acquisition, doubts = asl_fields(sidecar, context, image.grid.shape, m0, m0_sidecar)
+    acquisition, doubts = asl_fields(sidecar, context, image.grid.shape, m0, m0_sidecar, bolus_duration)
     return Series(scan, (image,), acquisition, {}, None, sources), doubts + warnings
 
 

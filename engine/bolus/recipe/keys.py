@@ -71,7 +71,17 @@ def keys() -> Mapping[str, Key]:
         "asl.mode": Key(False, "switch", "true: also the likeliest CBF and ATT (several delays)"),
         "asl.t1_relaxation": Key("tissue", "choice", "T1' after arrival", ("tissue", "blood")),
         "asl.t1_blood": Key(AUTO, "number or auto", "s; auto: by field strength", low=0.5, high=4.0),
-        "asl.t1_tissue": Key(AUTO, "number or auto", "s, where no map is; auto: by field", low=0.3, high=4.0),
+        "asl.t1_source": Key(
+            AUTO,
+            "choice",
+            "of T1 of tissue; auto: T1map, t1_tissue if set, GM and WM, by field",
+            (AUTO, "map", "tissues", "constant"),
+        ),
+        "asl.t1_tissue": Key(
+            AUTO, "number or auto", "s, where nothing else tells; auto: by field", low=0.3, high=4.0
+        ),
+        "asl.t1_gm": Key(AUTO, "number or auto", "s, of pure GM; auto: by field strength", low=0.3, high=4.0),
+        "asl.t1_wm": Key(AUTO, "number or auto", "s, of pure WM; auto: by field strength", low=0.3, high=4.0),
         "asl.partition_coefficient": Key(0.9, "number", "of blood and brain, ml/g", low=0.5, high=1.2),
         "asl.labeling_efficiency": Key(
             AUTO, "number or auto", "auto: the sidecar's, else by type", low=0.05, high=1.0
@@ -88,6 +98,9 @@ def keys() -> Mapping[str, Key]:
         "asl.encoding_size": Key(8, "count", "encodings in a cycle of volumes", low=4, high=64),
         "asl.encoding_matrix": Key([], "numbers", "row by row: 1 control, -1 label", low=-1.0, high=1.0),
         "asl.encoding_durations": Key([], "numbers", "s, of the label's parts; []: the sidecar's", high=20.0),
+        "asl.bolus_duration": Key(
+            0.0, "number", "s, of a pulsed bolus that was not cut off; 0: unknown, and refused", high=10.0
+        ),
         "asl.velocity_selective": Key(
             NONE, "choice", "what its pulses do", (NONE, "saturation", "inversion")
         ),

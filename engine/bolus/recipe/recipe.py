@@ -93,6 +93,10 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
 def signature(recipe: Recipe, contrast: Contrast) -> str:
     """SHA-256 of all that the maps of one contrast depend on: its keys, and its chosen methods' versions."""
     chosen = {method.name: method.version for method in chosen_methods(recipe, contrast)}
+    if contrast == "asl" and (recipe["asl.spatial"] or recipe["asl.partial_volume"] == "posterior"):
+        chosen["multi_delay"] = shelf()[
+            "multi_delay"
+        ].version  # their priors are its, whatever else is chosen
     idle = tuple(f"{contrast}.{name}." for name in shelf() if name not in chosen)
     values = {
         key: value

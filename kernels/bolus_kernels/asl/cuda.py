@@ -16,6 +16,7 @@ from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterio
 from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
+from bolus_kernels.jit import part
 
 
 @cache
@@ -25,7 +26,7 @@ def kernel(delays: int) -> Callable[..., None]:
 
     def multi_delay(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -36,13 +37,7 @@ def kernel(delays: int) -> Callable[..., None]:
         work = cuda.local.array((1, BLOCKS, WORK), float32)
         response = cuda.local.array((1, groups, BLOCKS, responses), float32)
         result = cuda.local.array(4, float32)
-        labels = Labels(
-            time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
-            since, scalars[3],
-        )  # fmt: skip
-        prior = Prior(
-            scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10], scalars[11]
-        )
+        labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
         state[voxel] = solvable(
             True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], given[voxel], prior.arrival_most
@@ -85,7 +80,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
 
     def mode(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -96,13 +91,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
         work = cuda.local.array((BLOCKS, WORK), float32)
         response = cuda.local.array((groups, BLOCKS, responses), float32)
         result = cuda.local.array(2, float32)
-        labels = Labels(
-            time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
-            since, scalars[3],
-        )  # fmt: skip
-        prior = Prior(
-            scalars[4], scalars[5], scalars[6], scalars[7], scalars[8], scalars[9], scalars[10], scalars[11]
-        )
+        labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
         state[voxel] = solvable(
             True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], given[voxel], prior.arrival_most
@@ -135,4 +124,15 @@ def _shared(column: NDArray[np.int64], labels: Labels, prior: Prior, fitted: boo
     """What all threads read."""
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, labels.kept, *prior], np.float32)
     flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)
-    return column, labels.time, labels.duration, labels.pairs, labels.since, scalars, *flags
+    return column, labels.time, labels.duration, labels.pairs, labels.pulses, scalars, *flags
+
+
+@part
+def _nouns(
+    time: Any, duration: Any, pairs: Any, pulses: Any, s: Any, pulsed: int, tissue_relaxation: int
+) -> Any:
+    """What `_shared` took apart, as the labels and the prior again."""
+    labels = Labels(
+        time, duration, pairs, s[0], s[1], s[2], pulsed != 0, tissue_relaxation != 0, pulses, s[3]
+    )
+    return labels, Prior(s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11])

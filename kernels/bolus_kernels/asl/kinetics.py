@@ -55,7 +55,7 @@ def depleted(full: Any, full_before: Any, left_before: Any, fade: Any, kept: Any
     """Label that a readout finds, from what would be there had no readout come before: m_k = I_k + E (cos a m - I).
 
     full : I_k; full_before, left_before : I and m at the readout before, both 0 at the first; fade : E = e^(-dt/T1')
-    since then; kept : cos a, what its pulse leaves. What arrived after that pulse, I_k - E I, lost nothing to it.
+    since then; kept : cos a, what the pulse of the one before leaves. What arrived after it, I_k - E I, lost nothing.
     Source: Gunther, Bock and Schad, Magn Reson Med 46:974 (2001).
     """
     return full + fade * (kept * left_before - full_before)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, NONE_BEFORE, WORK, Labels, summarise, tabulate
+from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, LEFT, NONE_BEFORE, WORK, Labels, summarise, tabulate
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.asl.protocol import LEAST_NOISE, ArrivalPrior, AslProtocol, LookLocker
@@ -20,6 +20,8 @@ from bolus_kernels.tiles import TILE, gather, time_major
 
 LITERATURE = {"PCASL": (1.3, 1.0), "CASL": (1.3, 1.0), "PASL": (0.7, 1.0)}
 """Mean and SD of arrivals where nothing else is known, s; Chappell et al., IEEE Trans Signal Process 57:223 (2009)."""
+ALONE = np.array([NONE_BEFORE, 1.0, 1.0])
+"""The pulses of a readout that no other came before."""
 Numbers = NDArray[np.float32]
 
 
@@ -120,13 +122,12 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
         kinds, column, pairs = np.unique(
             np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
         )
-        since, kept = np.full(len(kinds), NONE_BEFORE), 1.0
+        pulses = np.tile(ALONE, (len(kinds), 1))
     else:
-        kinds, column, pairs, since = _readouts(delay, duration, protocol.look_locker)
-        kept = float(np.cos(protocol.look_locker.flip_angle))
+        kinds, column, pairs, pulses = _readouts(delay, duration, protocol.look_locker)
     spare = -len(pairs) % 4
     kinds, pairs = np.pad(kinds, ((0, spare), (0, 0)), mode="edge"), np.pad(pairs, (0, spare))
-    since = np.pad(since, (0, spare), constant_values=NONE_BEFORE)
+    pulses = np.concatenate([pulses, np.tile(ALONE, (spare, 1))])
     time = kinds[:, 0] + (0.0 if pulsed else kinds[:, 1])
     labels = Labels(
         time.astype(np.float32),
@@ -137,8 +138,8 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
         np.float32(2.0 * protocol.labeling_efficiency / protocol.partition_coefficient),
         pulsed,
         protocol.tissue_relaxation,
-        since.astype(np.float32),
-        np.float32(kept),
+        np.ascontiguousarray(pulses.T, np.float32),
+        np.float32(pulses[:, LEFT].min()),
     )
     return labels, column.reshape(-1)
 
@@ -146,25 +147,35 @@ def labels_of(protocol: AslProtocol) -> tuple[Labels, NDArray[np.int64]]:
 def _readouts(
     delay: NDArray[np.float64], duration: NDArray[np.float64], pulses: LookLocker
 ) -> tuple[NDArray[Any], ...]:
-    """(delay, duration) of every readout of every label, which one a pair is, pairs of each, s since the one before."""
+    """(delay, duration) of every readout of every label, which one a pair is, pairs of each, and the pulses.
+
+    Pairs show one label where it lasts as long, is first read out as late and meets the same pulses.
+    """
     first = np.asarray(pulses.first_delay, np.float64)
     number = np.rint((delay - first) / pulses.interval).astype(np.int64)
+    angles = np.asarray(pulses.flip_angle, np.float64)
+    if angles.ndim == 0:
+        angles = np.full((len(delay), int(number.max()) + 1), angles)
     kinds: list[tuple[float, float]] = []
     pairs: list[int] = []
-    since: list[float] = []
+    met: list[tuple[float, float, float]] = []
     of_pair = np.zeros(len(delay), np.int64)
-    for begin, tau in np.unique(np.stack([first, duration], 1), axis=0):
-        its = (first == begin) & (duration == tau)
-        before = None
+    trains, train = np.unique(np.column_stack([first, duration, angles]), axis=0, return_inverse=True)
+    for which, (begin, tau, *flips) in enumerate(trains):
+        its = train.reshape(-1) == which
+        before, left = None, 1.0
         for k in range(number[its].max() + 1):
             shown = its & (number == k)
             when = float(delay[shown].mean()) if shown.any() else begin + k * pulses.interval
             of_pair[shown] = len(kinds)
             kinds.append((when, tau))
             pairs.append(int(np.count_nonzero(shown)))
-            since.append(float(NONE_BEFORE) if before is None else when - before)
-            before = when
-    return np.array(kinds), of_pair, np.array(pairs), np.array(since)
+            its_share = 1.0
+            if pulses.calibrated_angle is not None:
+                its_share = float(np.sin(flips[k]) / np.sin(pulses.calibrated_angle))
+            met.append((float(NONE_BEFORE) if before is None else when - before, left, its_share))
+            before, left = when, float(np.cos(flips[k]))
+    return np.array(kinds), of_pair, np.array(pairs), np.array(met)
 
 
 @kernel

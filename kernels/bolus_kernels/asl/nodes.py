@@ -23,9 +23,14 @@ squares is that of what is early while responses are made.
 Rows lie at fixed places of one array, and loops run over FINE nodes: the compiler then knows that no row touches
 another and that no node is left over, and a loop becomes a few wide instructions.
 """
-TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, SINCE, FOUR = (4 * column for column in range(9))
+TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, SINCE, LEAVES, SHOWS, FOUR = (
+    4 * column for column in range(11)
+)
 """Where the numbers of four delays lie in a row of the table of delays, and the length of such a row."""
 PLACE = np.arange(COARSE, dtype=np.float32).reshape(BLOCKS, FINE)
+AGO, LEFT, SHOWN = range(3)
+"""Rows of the pulses of Look-Locker readouts: s since the readout before of the same label, the share of the label that
+its pulse left, the share of the calibrated signal that this one shows."""
 NONE_BEFORE = np.float32(1e3)
 """s; so long ago was the readout before the first: nothing of it is left."""
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -34,9 +39,9 @@ ZERO, ONE = np.float32(0), np.float32(1)
 class Labels(NamedTuple):
     """The distinct delays, float32: time since labelling, bolus duration (s), pairs of each; rates (1/s).
 
-    Kernels take delays four by four: the last is repeated, without pairs, until four divides their number. since : s,
-    to the Look-Locker readout before of the same label, which stands in the row before (NONE_BEFORE at the first);
-    kept : what its pulse leaves, 1 without such readouts.
+    Kernels take delays four by four: the last is repeated, without pairs, until four divides their number. pulses :
+    (3, delays), as AGO, LEFT and SHOWN say; the readout before of the same label is the delay before it (of the first,
+    AGO is NONE_BEFORE). kept : the least that any pulse leaves, 1 without such readouts.
     """
 
     time: NDArray[np.float32]
@@ -47,7 +52,7 @@ class Labels(NamedTuple):
     gain: np.float32
     pulsed: bool
     tissue_relaxation: bool
-    since: NDArray[np.float32]
+    pulses: NDArray[np.float32]
     kept: np.float32
 
 
@@ -71,7 +76,8 @@ def tabulate(labels: Any, table: Any) -> None:
     for i in range(labels.time.size):
         g, k = i // 4, i % 4
         table[g, TIME + k], table[g, DURATION + k] = labels.time[i], labels.duration[i]
-        table[g, PAIRS + k], table[g, SINCE + k] = labels.pairs[i], labels.since[i]
+        table[g, PAIRS + k], table[g, SINCE + k] = labels.pairs[i], labels.pulses[AGO, i]
+        table[g, LEAVES + k], table[g, SHOWS + k] = labels.pulses[LEFT, i], labels.pulses[SHOWN, i]
 
 
 @inlined
@@ -109,7 +115,7 @@ def respond(
                 response[g, b, 2 * FINE + j], response[g, b, 3 * FINE + j] = g2, g3
                 work[b, INVERSE + j] += n0 * g0 * g0 + n1 * g1 * g1 + (n2 * g2 * g2 + n3 * g3 * g3)
     if kept < ONE:
-        deplete(relaxation, kept, nodes, table, response, work)
+        deplete(relaxation, nodes, table, response, work)
     for b in range(nodes // FINE):
         for j in range(FINE):
             away = low + step * PLACE[b, j] - prior.arrival
@@ -118,8 +124,8 @@ def respond(
 
 
 @finite_part
-def deplete(relaxation: Any, kept: Any, nodes: int, table: Any, response: Any, work: Any) -> None:
-    """Take from the responses what the pulses of the readouts before took, and sum their squares anew.
+def deplete(relaxation: Any, nodes: int, table: Any, response: Any, work: Any) -> None:
+    """Take from the responses what the pulses of the readouts before took, show what is shown, sum squares anew.
 
     Readouts of one label lie in their order; EARLY and CARRIED, needed no more, hold what the one before would have
     found without pulses, and what it found.
@@ -130,10 +136,12 @@ def deplete(relaxation: Any, kept: Any, nodes: int, table: Any, response: Any, w
     for g in range(table.shape[0]):
         for k in range(4):
             fade, pairs = exp(-table[g, SINCE + k] * relaxation), table[g, PAIRS + k]
+            kept, shows = table[g, LEAVES + k], table[g, SHOWS + k]
             for b in range(nodes // FINE):
                 row = response[g, b, k * FINE : (k + 1) * FINE]
                 for j in range(FINE):
                     full = row[j]
                     left = depleted(full, work[b, EARLY + j], work[b, CARRIED + j], fade, kept)
-                    work[b, EARLY + j], work[b, CARRIED + j], row[j] = full, left, left
-                    work[b, INVERSE + j] += pairs * left * left
+                    seen = shows * left
+                    work[b, EARLY + j], work[b, CARRIED + j], row[j] = full, left, seen
+                    work[b, INVERSE + j] += pairs * seen * seen

@@ -29,12 +29,20 @@ class LookLocker(NamedTuple):
     """Readout pulses that follow each other after one label, and take from it.
 
     first_delay : (t,) s, from the end of the label that a pair shows (PASL: from its inversion) to the first of them.
-    interval : s, from one to the next. flip_angle : rad.
+    interval : s, from one to the next. flip_angle : rad, one of all pulses, or (t, k), of all k pulses that the label
+    of a pair meets, in their order. calibrated_angle : rad, of the readout that would show M0 as the curves have it;
+    None where that is each readout's own.
     """
 
     first_delay: NDArray[Any]
     interval: float
-    flip_angle: float
+    flip_angle: float | NDArray[Any]
+    calibrated_angle: float | None = None
+
+    def pairs(self, chosen: NDArray[np.bool_]) -> LookLocker:
+        """The same pulses, of some of the pairs."""
+        angle = self.flip_angle if np.ndim(self.flip_angle) == 0 else np.asarray(self.flip_angle)[chosen]
+        return self._replace(first_delay=self.first_delay[chosen], flip_angle=angle)
 
 
 class AslProtocol(NamedTuple):
@@ -89,5 +97,5 @@ class AslProtocol(NamedTuple):
         return self._replace(
             post_labeling_delay=self.post_labeling_delay[chosen],
             labeling_duration=self.labeling_duration[chosen],
-            look_locker=None if pulses is None else pulses._replace(first_delay=pulses.first_delay[chosen]),
+            look_locker=None if pulses is None else pulses.pairs(chosen),
         )

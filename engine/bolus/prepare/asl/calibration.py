@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import Code
-from bolus.prepare.asl.constants import SAME_FIELD, T2_OF_BLOOD
+from bolus.prepare.asl.constants import T2_OF_BLOOD
+from bolus.prepare.asl.relaxation import SAME_FIELD
 from bolus.recipe import Recipe
 from bolus.series import ASL, Array, Series, Volume
 from bolus.voxels import constant, given_mask, refuse, rows_of, volume_of

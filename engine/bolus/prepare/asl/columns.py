@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bolus.errors import BolusError, Code
 from bolus.prepare.asl.encoding import part_delays, part_durations, signs_of
 from bolus.recipe import NONE, Recipe
-from bolus.series import ASL, Series, Volume
+from bolus.series import ASL, Array, Series, Volume
 from bolus.voxels import by_time, refuse
 from bolus_kernels.asl.pairs import combined
 
@@ -23,14 +23,22 @@ TIMES_DIFFER = 0.01
 class Columns(NamedTuple):
     """Differences as weighted sums of volumes.
 
-    weights : (t, volumes) float64. delay, duration : (t,) float64, s, of the label that each one shows; first :
-    (t,) float64, s, the delay of that label's first readout, where it has several (Look-Locker).
+    weights : (t, volumes) float64. delay, duration : (t,) float64, s, of the label that each one shows; where it is
+    read out several times (Look-Locker) first : (t,) float64, s, the delay of its first readout; angle : (t,) float64,
+    degrees, of this one (0 without); pulses : (t, k) float64, degrees, of all of them in their order (k = 0 without).
     """
 
     weights: NDArray[np.float64]
     delay: NDArray[np.float64]
     duration: NDArray[np.float64]
     first: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    pulses: NDArray[np.float64]
+
+    @property
+    def alike(self) -> tuple[NDArray[np.float64], ...]:
+        """What columns that repeat each other share, (t,) each."""
+        return self.delay, self.duration, self.angle
 
     def bright(self) -> list[int]:
         """The volumes that count positively anywhere: what an image of the brain can be averaged from."""
@@ -61,7 +69,9 @@ def columns_of(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[
         for volume, weight in volumes.items():
             row[volume] = weight
     timing = np.array([times for _, _, *times in found])
-    return Columns(weights, *timing.T)
+    delay, duration, first, angle = timing.T
+    pulses = _pulses(acquisition, delay, duration, first, angle)
+    return Columns(weights, delay, duration, first, angle, pulses)
 
 
 def differences(image: Volume, columns: Columns, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -73,14 +83,32 @@ def differences(image: Volume, columns: Columns, rows: NDArray[np.int64]) -> NDA
     return found
 
 
-Column = tuple[int, dict[int, float], float, float, float]
+Column = tuple[int, dict[int, float], float, float, float, float]
 
 
-def _timed(acquisition: ASL, *kinds: str) -> Iterator[tuple[tuple[float, float], list[int]]]:
-    """The volumes of some types, in their order, together with delay and duration that they share (s)."""
+def _pulses(acquisition: ASL, delay: Array, duration: Array, first: Array, angle: Array) -> Array:
+    """Angles (t, k) of all readouts of each column's label: its own angle where labels have one each, else by delay."""
+    if acquisition.look_locker_interval is None:
+        return np.empty((len(delay), 0))
+    number = np.rint((delay - first) / acquisition.look_locker_interval).astype(np.int64)
+    pulses = np.repeat(angle[:, None], number.max() + 1, axis=1)
+    for begin, tau in np.unique(np.stack([first, duration], axis=1), axis=0):
+        its = np.flatnonzero((first == begin) & (duration == tau))
+        shown = np.unique(np.stack([number[its], angle[its]], axis=1), axis=0)
+        if len(shown) == np.unique(shown[:, 0]).size and np.ptp(shown[:, 1]) > 0:
+            pulses[its] = 0.0
+            for k, one in shown:
+                pulses[its, int(k)] = one
+    return pulses
 
-    def timing(volume: int) -> tuple[float, float]:
-        return acquisition.post_labeling_delay[volume], acquisition.labeling_duration[volume]
+
+def _timed(acquisition: ASL, *kinds: str) -> Iterator[tuple[tuple[float, float, float], list[int]]]:
+    """The volumes of some types, in their order, with delay, duration (s) and flip angle (degrees) that they share."""
+    angles = acquisition.flip_angle
+
+    def timing(volume: int) -> tuple[float, float, float]:
+        angle = 0.0 if angles is None else angles[volume]
+        return acquisition.post_labeling_delay[volume], acquisition.labeling_duration[volume], angle
 
     chosen = [volume for volume, kind in enumerate(acquisition.context) if kind in kinds]
     for when, volumes in groupby(sorted(chosen, key=timing), key=timing):
@@ -98,24 +126,26 @@ def _first(acquisition: ASL, duration: float) -> float:
 
 
 def _pairs(series: Series, acquisition: ASL) -> Iterator[Column]:
-    for (delay, duration), volumes in _timed(acquisition, "control", "label"):
+    for (delay, duration, angle), volumes in _timed(acquisition, "control", "label"):
         controls = [volume for volume in volumes if acquisition.context[volume] == "control"]
         labels = [volume for volume in volumes if acquisition.context[volume] == "label"]
         if len(controls) != len(labels):
             seen = f"{len(controls)} control and {len(labels)} label volumes with a delay of {delay:g} s"
+            seen += f" and a flip angle of {angle:g} degrees" if angle else ""
             mend = (
                 "Drop the lone volume from image, table and sidecar, or correct the delays; "
                 "of a time-encoded series say asl.encoding in the recipe."
             )
             raise _of_table(series, seen, "as many labels as controls at each delay", mend)
         for control, label in zip(controls, labels, strict=True):
-            yield control, {control: 1.0, label: -1.0}, delay, duration, _first(acquisition, duration)
+            weights = {control: 1.0, label: -1.0}
+            yield control, weights, delay, duration, _first(acquisition, duration), angle
 
 
 def _differences(acquisition: ASL) -> Iterator[Column]:
-    for (delay, duration), volumes in _timed(acquisition, "deltam"):
+    for (delay, duration, angle), volumes in _timed(acquisition, "deltam"):
         for volume in volumes:
-            yield volume, {volume: 1.0}, delay, duration, _first(acquisition, duration)
+            yield volume, {volume: 1.0}, delay, duration, _first(acquisition, duration), angle
 
 
 def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]) -> Iterator[Column]:
@@ -128,13 +158,13 @@ def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]
     signs = signs_of(recipe)
     size = len(signs)
     groups = list(_timed(acquisition, "control", "label"))
-    for (delay, _), volumes in groups:
+    for (delay, *_), volumes in groups:
         if len(volumes) % size:
             seen = f"{len(volumes)} volumes for an encoding of {size} with a delay of {delay:g} s"
             mend = "Check asl.encoding_size, and that the conversion kept every volume."
             raise _of_table(series, seen, f"whole cycles of {size} volumes", mend)
     durations = part_durations(series, acquisition, recipe, size)
-    for (delay, stated), volumes in groups:
+    for (delay, stated, angle), volumes in groups:
         if abs(stated - durations.sum()) > TIMES_DIFFER * stated:
             warnings.append(
                 f"LabelingDuration is {stated:g} s, and the parts of the label last {durations.sum():g} s together"
@@ -147,7 +177,7 @@ def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]
             for part in range(1, size):
                 weights = dict(zip(cycle, (2 / size * signs[:, part]).tolist(), strict=True))
                 its_delay, its_duration, its_first = timing[part - 1]
-                yield cycle[0], weights, its_delay, its_duration, its_first
+                yield cycle[0], weights, its_delay, its_duration, its_first, angle
 
 
 def _check_plain(series: Series, acquisition: ASL) -> None:

@@ -11,17 +11,12 @@ from numpy.typing import NDArray
 from bolus.errors import Code
 from bolus.prepare.asl.calibration import Measured, calibrate, mean_of, measured_m0
 from bolus.prepare.asl.columns import Columns, columns_of, differences
-from bolus.prepare.asl.constants import (
-    ALSOP,
-    efficiency_of,
-    slice_delay,
-    t1_of_blood,
-    t1_of_tissue,
-)
+from bolus.prepare.asl.constants import efficiency_of, slice_delay
 from bolus.prepare.asl.formulas import excitation, labeling_of, readouts_of
 from bolus.prepare.asl.noise import noise_of, noise_of_lone
 from bolus.prepare.asl.outliers import without_outliers
 from bolus.prepare.asl.partial_volume import pure_tissues
+from bolus.prepare.asl.relaxation import ALSOP, t1_of_blood, t1_of_tissue
 from bolus.prepare.asl.tissues import tissues_of
 from bolus.prepare.asl.transit import transit_time
 from bolus.recipe import NONE, Recipe
@@ -47,9 +42,10 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         bright = mean_of(image, columns.bright())
     mask = brain_of(series, bright)
     rows = rows_of(mask)
-    t1, told_t1 = t1_of_tissue(series, acquisition, recipe, rows, warnings)
+    tissues = tissues_of(series, rows)
+    t1, told_t1 = t1_of_tissue(series, acquisition, recipe, rows, tissues, warnings)
     m0, told_m0 = calibrate(series, acquisition, recipe, measured, mask, t1, warnings)
-    excited = excitation(acquisition, warnings)
+    excited = excitation(series, acquisition, warnings)
     m0 = m0 * np.float32(excited)
     calibrated = np.isfinite(m0) & (m0 > 0)
     if not calibrated.any():
@@ -63,7 +59,6 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         duration = np.float32(columns.duration[0])
         scale *= duration / (duration + late)
     difference *= scale
-    tissues = tissues_of(series, rows)
     pure = pure_tissues(series, acquisition, recipe, measured, m0, rows, tissues, excited, warnings)
     pairs = len(difference)
     difference, columns, told_outliers = without_outliers(
@@ -72,7 +67,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
     if len(difference) < pairs:
         mean_difference = differences(image, columns, rows).mean(0)
     if len(difference) > 1:
-        noise = noise_of(difference.T, scale, columns.delay, columns.duration)
+        noise = noise_of(difference.T, scale, *columns.alike)
     else:
         noise = noise_of_lone(difference.T, scale, rows, mask.shape)
     t1_blood = t1_of_blood(series, acquisition, recipe)
@@ -135,12 +130,15 @@ def _constants(acquisition: ASL, recipe: Recipe, columns: Columns) -> dict[str, 
         "T1Relaxation": recipe["asl.t1_relaxation"],
         "PartitionCoefficient": constant(recipe["asl.partition_coefficient"], "ml/g", "recipe"),
         "M0Type": acquisition.m0_type,
+        "BolusDuration": constant(recipe["asl.bolus_duration"], "s", "recipe; the bolus was not cut off")
+        if acquisition.bolus_stated
+        else None,
         "SliceTimingApplied": acquisition.slice_timing is not None,
         "BolusCutOffTechnique": acquisition.bolus_cut_off,
         "Encoding": recipe["asl.encoding"],
         "VelocitySelective": recipe["asl.velocity_selective"],
     }
-    rare = ("BolusCutOffTechnique", "Encoding", "VelocitySelective")
+    rare = ("BolusDuration", "BolusCutOffTechnique", "Encoding", "VelocitySelective")
     return {key: value for key, value in told.items() if key not in rare or value not in (None, NONE)}
 
 

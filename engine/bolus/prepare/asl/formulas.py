@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from bolus.errors import Code
 from bolus.prepare.asl.columns import Columns
 from bolus.recipe import AUTO, NONE, Recipe
 from bolus.series import ASL, Series
-from bolus.voxels import refuse
+from bolus.voxels import constant, refuse
 from bolus_kernels.asl.protocol import Labeling, LookLocker
 
 GUNTHER = "Gunther et al., Magn Reson Med 46:974 (2001), readout by readout"
@@ -57,30 +57,47 @@ def labeling_of(series: Series, acquisition: ASL, recipe: Recipe, columns: Colum
     return acquisition.labeling
 
 
-def excitation(acquisition: ASL, warnings: list[str]) -> float:
-    """How much less signal a Look-Locker readout excites than the calibration did: sin a / sin a_M0."""
+def excitation(series: Series, acquisition: ASL, warnings: list[str]) -> float:
+    """How much less signal a Look-Locker readout excites than the calibration did: sin a / sin a_M0.
+
+    Of readouts of several angles it is that of the largest; raises BolusError E_META where the calibration's is unknown
+    then.
+    """
     if acquisition.look_locker_interval is None or acquisition.flip_angle is None:
         return 1.0
+    angles = set(acquisition.flip_angle) - {0.0}
+    if acquisition.m0_flip_angle is None and len(angles) > 1:
+        seen = f"no FlipAngle of the calibration, and readouts of {_degrees(angles)}"
+        mend = "Give FlipAngle of the calibration image in its sidecar."
+        raise refuse(series, Code.META, seen, "the angle that M0 was read out by", mend)
     if acquisition.m0_flip_angle is None:
         warnings.append(
             "FlipAngle of the calibration is missing: it was taken as that of the Look-Locker readouts"
         )
         return 1.0
-    ours, its = (
-        math.sin(math.radians(angle)) for angle in (acquisition.flip_angle, acquisition.m0_flip_angle)
-    )
+    ours, its = (math.sin(math.radians(angle)) for angle in (max(angles), acquisition.m0_flip_angle))
     return ours / its
 
 
 def readouts_of(acquisition: ASL, columns: Columns) -> tuple[LookLocker | None, Mapping[str, Any]]:
     """The pulses that Look-Locker readouts give to the label in tissue, and how a sidecar tells them."""
-    interval, angle = acquisition.look_locker_interval, acquisition.flip_angle
-    if interval is None or angle is None:
+    interval = acquisition.look_locker_interval
+    if interval is None or acquisition.flip_angle is None:
         return None, {}
-    told = {
-        "FlipAngle": angle,
-        "Interval": interval,
-        "FirstReadout": float(columns.first.min()),
-        "Source": GUNTHER,
+    told = {"Interval": interval, "FirstReadout": float(columns.first.min()), "Source": GUNTHER}
+    angles = set(acquisition.flip_angle) - {0.0}
+    if len(angles) == 1:
+        (angle,) = angles
+        pulses = LookLocker(columns.first, interval, math.radians(angle))
+        return pulses, {"LookLocker": {"FlipAngle": angle, **told}}
+    trains = np.unique(columns.pulses, axis=0).tolist()
+    told |= {
+        "Trains": "flip angles of the readouts of each label, in their order",
+        "SignalScaledTo": constant(max(angles), "degrees", "sine of the flip angle, readout by readout"),
     }
-    return LookLocker(columns.first, interval, math.radians(angle)), {"LookLocker": told}
+    pulses = LookLocker(columns.first, interval, np.deg2rad(columns.pulses), math.radians(max(angles)))
+    return pulses, {"LookLocker": {"FlipAngle": trains, **told}}
+
+
+def _degrees(angles: Iterable[float]) -> str:
+    return f"{', '.join(f'{angle:g}' for angle in sorted(angles))} degrees"

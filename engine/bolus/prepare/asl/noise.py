@@ -21,15 +21,16 @@ class Noise(NamedTuple):
     relative: NDArray[np.float32]
 
 
-def noise_of(values: NDArray[Any], scale: NDArray[Any], delay: NDArray[Any], duration: NDArray[Any]) -> Noise:
+def noise_of(values: NDArray[Any], scale: NDArray[Any], *alike: NDArray[Any]) -> Noise:
     """The noise of every voxel's pairs, from what an image has everywhere alike.
 
     values : (n, t) float32, fractions of M0. scale : (n,), by what the signal was multiplied to give them, 1/M0.
-    Pooled in units of the signal, over voxels that have all their numbers; relative is 1 where M0 is not known.
+    alike : what repeats share, (t,) each. Pooled in units of the signal, over voxels that have all their numbers;
+    relative is 1 where M0 is not known.
     """
     whole, relative = _relative(values, scale)
-    alike = values.T[:, whole] / np.sqrt(relative[whole])
-    return Noise(noise_variance(alike.T, delay, duration), relative)
+    even = values.T[:, whole] / np.sqrt(relative[whole])
+    return Noise(noise_variance(even.T, *alike), relative)
 
 
 def noise_of_lone(
@@ -50,18 +51,17 @@ def _relative(values: NDArray[Any], scale: NDArray[Any]) -> tuple[NDArray[np.boo
     return whole, np.where(np.isfinite(squares), squares / np.median(squares[whole]), 1.0).astype(np.float32)
 
 
-def noise_variance(values: NDArray[Any], delay: NDArray[Any], duration: NDArray[Any]) -> float:
+def noise_variance(values: NDArray[Any], *alike: NDArray[Any]) -> float:
     """The variance of one pair around the mean of its delay, pooled over voxels.
 
-    values : (n, t) float32. With repeats: the median over voxels of the variance within delays, divided by the
-    median of chi-square over its degrees of freedom. Without: what is left of the curves' second-moment matrix
-    beyond its four largest components, for kinetic curves of all arrivals and relaxation times lie close to four.
+    values : (n, t) float32. alike : what repeats share, delay, label duration, ..., (t,) each. With repeats: the
+    median over voxels of the variance within delays, divided by the median of chi-square over its degrees of freedom.
+    Without: what is left of the curves' second-moment matrix beyond its four largest components, for kinetic curves of
+    all arrivals and relaxation times lie close to four.
     """
     if values.shape[0] == 0:
         return 0.0
-    _, kind, counts = np.unique(
-        np.stack([delay, duration], 1), axis=0, return_inverse=True, return_counts=True
-    )
+    _, kind, counts = np.unique(np.stack(alike, 1), axis=0, return_inverse=True, return_counts=True)
     freedom = int(counts.sum() - counts.size)
     if freedom > 0:
         within = scatter(values, kind.reshape(-1)).within

@@ -96,7 +96,7 @@ Judged = tuple[int, float, str]
 
 
 def _groups(columns: Columns) -> Iterator[_Group]:
-    timing = np.stack([columns.delay, columns.duration], axis=1)
+    timing = np.stack(columns.alike, axis=1)
     for kind in np.unique(timing, axis=0):
         yield _Group(float(kind[0]), np.flatnonzero((timing == kind).all(axis=1)))
 

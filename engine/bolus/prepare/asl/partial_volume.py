@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from bolus.errors import Code
 from bolus.prepare.asl.calibration import Measured, recovered
-from bolus.prepare.asl.constants import SAME_FIELD
+from bolus.prepare.asl.relaxation import t1_of_pure
 from bolus.recipe import NONE, Recipe
 from bolus.series import ASL, PureTissue, Series
 from bolus.voxels import refuse
 
 PARTITION = {"GM": 0.98, "WM": 0.82, "CSF": 1.15}
 """ml/g; Herscovitch and Raichle, J Cereb Blood Flow Metab 5:65 (1985), and of fluid as the reference tissue has it."""
-T1 = {"GM": 1.3, "WM": 1.1}
 LATER = {"GM": 0.0, "WM": 0.3}
-"""s, at 3 T; and by how much later than `att_mean` blood arrives; Chappell et al., Magn Reson Med 65:1173 (2011)."""
+"""s, by how much later than `att_mean` blood arrives; Chappell et al., Magn Reson Med 65:1173 (2011)."""
 
 
 def pure_tissues(
@@ -40,22 +39,20 @@ def pure_tissues(
     """
     if recipe["asl.partial_volume"] == NONE:
         return {}
-    missing = [f"label-{name}_probseg" for name in T1 if name not in tissues]
+    missing = [f"label-{name}_probseg" for name in LATER if name not in tissues]
     if missing:
         mend = "Give them in --derivatives, in the grid of the series, or set asl.partial_volume to none."
         wish = recipe["asl.partial_volume"]
         expected = f"label-GM_probseg and label-WM_probseg, for asl.partial_volume = {wish}"
         raise refuse(series, Code.META, f"no {' and no '.join(missing)}", expected, mend)
-    if abs(acquisition.magnetic_field_strength - 3) > SAME_FIELD:
-        warnings.append("T1 of pure grey and white matter were taken as at 3 T")
     return {
         name: PureTissue(
-            _image(recipe, measured, m0, rows, tissues, t1, excited),
-            t1,
+            _image(recipe, measured, m0, rows, tissues, t1.value, excited),
+            t1.value,
             PARTITION[name],
             LATER[name],
         )
-        for name, t1 in T1.items()
+        for name, t1 in t1_of_pure(acquisition, recipe, warnings).items()
     }
 
 

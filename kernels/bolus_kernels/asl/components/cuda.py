@@ -42,7 +42,7 @@ def posterior(
     )
     scalars = np.array([*belief, read.rate_blood, read.partition, read.gain, read.kept], np.float32)
     flags = int(read.pulsed), int(read.tissue_relaxation)
-    shared = (column, read.time, read.duration, read.pairs, read.since, *flags, *tables, scalars)
+    shared = (column, read.time, read.duration, read.pairs, read.pulses, *flags, *tables, scalars)
     over_voxels(
         _posterior,
         (curves, *voxelwise),
@@ -55,7 +55,7 @@ def posterior(
 
 def _posterior(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, column: Any, time: Any, duration: Any, pairs: Any,
-    since: Any, pulsed: int, tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any,
+    pulses: Any, pulsed: int, tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any,
     late: Any, middle: Any, b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any,
     found: Any, state: Any,
 ) -> None:  # fmt: skip
@@ -69,7 +69,7 @@ def _posterior(
         tables = Responses(tissue, rate, arrival, blood, early, late, middle)
         belief = of_voxel(Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9]), noise[voxel])
         read = Labels(
-            time, duration, pairs, b[10], b[11], b[12], pulsed != 0, tissue_relaxation != 0, since, b[13]
+            time, duration, pairs, b[10], b[11], b[12], pulsed != 0, tissue_relaxation != 0, pulses, b[13]
         )
         room = Room(
             response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel]

@@ -35,6 +35,7 @@ from bolus_kernels.asl.components.artery import (
 )  # fmt: skip
 from bolus_kernels.asl.components.response import LEAST_RATE, MOST_FLOW, RATE_STEP, STEP
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
+from bolus_kernels.asl.nodes import AGO, LEFT, SHOWN
 from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
@@ -103,17 +104,24 @@ def respond(
 
 @finite_part
 def deplete(relaxation: Any, read: Any, room: Any) -> None:
-    """Take from the responses what the pulses of the readouts before took; those of one label lie in their order."""
+    """Take from the responses what the pulses of the readouts before took; those of one label lie in their order.
+
+    Of what is left a readout shows its own share.
+    """
     node = room.node
     for j in range(NODES):
         node[CROSS + j], node[TRIED + j] = ZERO, ZERO
     for i in range(read.time.size):
-        fade = exp(-read.since[i] * relaxation)
+        fade, kept, shows = (
+            exp(-read.pulses[AGO, i] * relaxation),
+            read.pulses[LEFT, i],
+            read.pulses[SHOWN, i],
+        )
         row = room.response[i // 4, NODES * (i % 4) : NODES * (i % 4 + 1)]
         for j in range(NODES):
             whole = row[j]
-            left = depleted(whole, node[CROSS + j], node[TRIED + j], fade, read.kept)
-            node[CROSS + j], node[TRIED + j], row[j] = whole, left, left
+            left = depleted(whole, node[CROSS + j], node[TRIED + j], fade, kept)
+            node[CROSS + j], node[TRIED + j], row[j] = whole, left, shows * left
 
 
 @finite_part

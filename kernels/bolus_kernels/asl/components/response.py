@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from scipy.special import gammainc, ndtr
 
-from bolus_kernels.asl.nodes import NONE_BEFORE, Labels
+from bolus_kernels.asl.nodes import AGO, LEFT, NONE_BEFORE, SHOWN, Labels
 from bolus_kernels.asl.protocol import AslProtocol
 
 Array = NDArray[np.float64]
@@ -75,7 +75,8 @@ def responses(protocol: AslProtocol, read: Labels, latest: float, shape: Shape) 
     middle = np.asarray(0.5 * (np.maximum(edges[:-1], 0.0) + edges[1:]))
     fades = np.exp(-rate_blood * (time if pulsed else middle[:, None]))
     filled = (time > middle[:, None]) & (time < middle[:, None] + duration)
-    blood = np.where(filled, gain * fades, 0.0)
+    shows = read.pulses[SHOWN].astype(np.float64)
+    blood = np.where(filled, gain * fades * shows, 0.0)
     told = blood, edges[:-1], edges[1:], middle
     if shape.dispersion == "none" and shape.exchange_time == 0.0:
         return Responses(np.empty((0, time.size, 0), np.float32), 0, 0, *(x.astype(np.float32) for x in told))
@@ -98,20 +99,23 @@ def responses(protocol: AslProtocol, read: Labels, latest: float, shape: Shape) 
                         left = remaining(age + gap, rate, rate_blood, shape)
                         made[gap] = FINE * np.concatenate([[0.0], fftconvolve(fed, left)[: since.size - 1]])
                     total += share * np.interp(time[before] - STEP * columns, since, made[gap])
-                tissue[r, i] = decay * total
+                tissue[r, i] = shows[i] * decay * total
     return Responses(tissue, int(rows[0]), int(columns[0]), *(x.astype(np.float32) for x in told))
 
 
 def _pulses(read: Labels, row: int) -> list[tuple[int, float]]:
     """The readout itself and those before it of the same label, and the share of what came until each that counts.
 
-    Label that met n pulses is left to cos^n a = 1 - (1 - cos a)(1 + cos a + ...), a term for each pulse.
+    Label that met pulses which leave c1, c2, ... of it, the last first, is left to c1 c2 c3... = 1 - (1 - c1) -
+    (1 - c2) c1 - (1 - c3) c1 c2 - ..., a term for each pulse.
     """
-    found, share = [(row, 1.0)], float(read.kept) - 1.0
-    while share and read.since[row] < NONE_BEFORE:
+    found, through = [(row, 1.0)], 1.0
+    while read.pulses[AGO, row] < NONE_BEFORE:
+        left = float(read.pulses[LEFT, row])
         row -= 1
-        found.append((row, share))
-        share *= float(read.kept)
+        if left < 1:
+            found.append((row, through * (left - 1)))
+        through *= left
     return found
 
 

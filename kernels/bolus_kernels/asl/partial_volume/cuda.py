@@ -10,7 +10,7 @@ import numpy as np
 from numba import cuda, float32, int64
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.partial_volume.regression import (
+from bolus_kernels.asl.partial_volume.layout import (
     ALIKE,
     LEAST_SEEN,
     LEAST_SHARE,

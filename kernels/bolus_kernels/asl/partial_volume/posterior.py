@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from bolus_kernels.asl.multi_delay import labels_of
 from bolus_kernels.asl.nodes import Labels
-from bolus_kernels.asl.partial_volume.pair import COARSE, PLANES, TOLD, Belief, Room, Tissues, pair_posterior
-from bolus_kernels.asl.partial_volume.regression import ONE, layout
+from bolus_kernels.asl.partial_volume.layout import ONE, layout
+from bolus_kernels.asl.partial_volume.pair import pair_posterior
+from bolus_kernels.asl.partial_volume.plane import COARSE, PLANES, TOLD, Belief, Room, Tissues
 from bolus_kernels.asl.partial_volume.window import EXTENT, gather, window
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device

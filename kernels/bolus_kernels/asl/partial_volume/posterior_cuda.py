@@ -11,7 +11,8 @@ from numba import cuda, float32
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import Labels
-from bolus_kernels.asl.partial_volume.pair import COARSE, PLANES, TOLD, Belief, Room, Tissues, pair_posterior
+from bolus_kernels.asl.partial_volume.pair import pair_posterior
+from bolus_kernels.asl.partial_volume.plane import COARSE, PLANES, TOLD, Belief, Room, Tissues
 from bolus_kernels.asl.partial_volume.window import Window, gather
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
@@ -23,7 +24,7 @@ def kernel(delays: int) -> Callable[..., None]:
 
     def solve(
         rows: Any, place: Any, means: Any, within: Any, amounts: Any, slices: Any, row: Any, jumps: Any,
-        shares: Any, time: Any, duration: Any, pairs: Any, since: Any, scalars: Any, pulsed: int,
+        shares: Any, time: Any, duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int,
         tissue_relaxation: int, out: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -37,7 +38,7 @@ def kernel(delays: int) -> Callable[..., None]:
         )  # fmt: skip
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
-            since, scalars[19],
+            pulses, scalars[19],
         )  # fmt: skip
         tissues = Tissues(scalars[3], scalars[4], scalars[5], scalars[6])
         belief = Belief(
@@ -80,6 +81,6 @@ def launch(
         labels.kept,
     )
     flags = int(labels.pulsed), int(labels.tissue_relaxation)
-    delays = labels.time, labels.duration, labels.pairs, labels.since
+    delays = labels.time, labels.duration, labels.pairs, labels.pulses
     shared = (*data, *around, *delays, np.array(numbers, np.float32), *flags)
     over_voxels(kernel(labels.time.size), (rows, place), shared, (out,), device)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.partial_volume.regression import ALIKE, ONE, ZERO, Layout
+from bolus_kernels.asl.partial_volume.layout import ALIKE, ONE, ZERO, Layout
 from bolus_kernels.jit import finite_part
 
 EXTENT = 3

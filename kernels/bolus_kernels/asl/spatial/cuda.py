@@ -69,7 +69,7 @@ def fit(
     """As `fit.fit`; voxelwise : noise, rate, slice_delay and the four beliefs, (n,) each."""
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, latest, labels.kept], np.float32)
     flags = int(labels.pulsed), int(labels.tissue_relaxation)
-    shared = (labels.time, labels.duration, labels.pairs, labels.since, scalars, *flags)
+    shared = (labels.time, labels.duration, labels.pairs, labels.pulses, scalars, *flags)
     over_voxels(_fit(labels.time.size), (means, *voxelwise), shared, found, device)
 
 
@@ -80,7 +80,7 @@ def _fit(delays: int) -> Callable[..., None]:
 
     def fit_posterior(
         means: Any, noise: Any, rate: Any, slice_delay: Any, belief: Any, belief_sd: Any, early: Any, early_sd: Any,
-        time: Any, duration: Any, pairs: Any, since: Any, scalars: Any, pulsed: int, tissue_relaxation: int,
+        time: Any, duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int,
         flow: Any, flow_sd: Any, arrival: Any, arrival_sd: Any,
     ) -> None:  # fmt: skip
         v = cuda.grid(1)
@@ -95,7 +95,7 @@ def _fit(delays: int) -> Callable[..., None]:
             mean[i] = means[i, v]
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
-            since, scalars[4],
+            pulses, scalars[4],
         )  # fmt: skip
         prior = local(belief[v], belief_sd[v], early[v], early_sd[v], noise[v], scalars[3])
         tabulate(labels, table)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import ZERO, depleted, pasl, pcasl
-from bolus_kernels.asl.nodes import Labels
+from bolus_kernels.asl.nodes import AGO, LEFT, SHOWN, Labels
 from bolus_kernels.asl.spatial.belief import FOUR, ROWS, VALID, Beliefs
 from bolus_kernels.asl.spatial.fit import fit
 from bolus_kernels.asl.spatial.lattice import Lattice, spread, window
@@ -95,8 +95,9 @@ def _bank(arrivals: Any, rates: Any, late: Any, labels: Any, bank: Any) -> None:
                     full = pasl(time, arrivals[a], duration, labels.rate_blood, rate)
                 else:
                     full = pcasl(time, arrivals[a], duration, labels.rate_blood, rate)
-                left = depleted(full, before, left, exp(-labels.since[i] * rate), labels.kept)
-                bank[r, a, i] = left
+                fade = exp(-labels.pulses[AGO, i] * rate)
+                left = depleted(full, before, left, fade, labels.pulses[LEFT, i])
+                bank[r, a, i] = labels.pulses[SHOWN, i] * left
 
 
 def neighbourhood(scan: Scan, data: Pairs, field: NDArray[np.float32], radius: float) -> Neighbourhood:
