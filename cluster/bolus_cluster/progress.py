@@ -57,7 +57,7 @@ def _lines(total: int) -> Watch:
         rest = ""
         if 1 < done < total:
             left = (time.monotonic() - first) / (done - 1) * (total - done)
-            rest = f"  ({_duration(left)} left)"
+            rest = f"  ({duration(left)} left)"
         click.echo(f"[{done:{width}d}/{total}] {line(row)}{rest}", err=True)
 
     return watch
@@ -95,7 +95,8 @@ def _bar(total: int) -> Iterator[Watch]:
         yield watch
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in the two units that matter."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

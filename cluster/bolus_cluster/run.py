@@ -55,7 +55,7 @@ def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> S
     chosen = _device(request.device)
     states: Counter[str] = Counter()
     left = {task.scan.key: task for task in plan.tasks}
-    count = len(plan.tasks) + len(plan.standing)
+    count = len(plan.tasks)
     with ending() as end:
         with held(request.out, count, request.shard, request.participants, plan.work, end.lost) as lock:
             describe(request.out, request.root, plan.recipe)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from bolus_cluster.ledger.lock import Holder
 
 
 @click.command(short_help="How far a run is, what failed and why.")
@@ -29,10 +33,7 @@ def status(out_dir: Path) -> None:
         if record.state == "failed":
             failed.append(f"  {record.scan}  {record.code}  {record.file}: {record.message}")
     for holder in holders(out_dir).values():
-        part = f", shard {holder.shard[0]}/{holder.shard[1]}" if holder.shard else ""
-        click.echo(
-            f"running: process {holder.pid} on {holder.host} since {holder.since}, {holder.scans} scans{part}"
-        )
+        click.echo(pace(holder))
     total = sum(states.values())
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     click.echo(f"{total} scans: {counts}" if total else "no scan is finished yet")
@@ -40,6 +41,22 @@ def status(out_dir: Path) -> None:
         click.echo(f"{seconds / total:.2f} s per scan on average, {seconds:.0f} s in all")
     for line in failed:
         click.echo(line)
+
+
+def pace(holder: Holder) -> str:
+    """A run in one line: where it lives, how far it is, how fast, and how long it will take."""
+    from bolus_cluster.progress import duration
+
+    part = f", shard {holder.shard[0]}/{holder.shard[1]}" if holder.shard else ""
+    said = f"running{part}: process {holder.pid} on {holder.host} since {holder.since}"
+    if not holder.done:
+        return f"{said}, {holder.scans} scans to do"
+    rate = holder.done / max(holder.seconds, 1e-3)
+    left = duration((holder.scans - holder.done) / rate)
+    failed = f", {holder.failed} failed" if holder.failed else ""
+    return (
+        f"{said}, {holder.done} of {holder.scans} scans done{failed}, {3600 * rate:,.0f} scans/h, {left} left"
+    )
 
 
 @click.command(short_help="The methods there are: maps, units, parameters, papers.")

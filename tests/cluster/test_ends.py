@@ -1,0 +1,104 @@
+"""Runs that are ended, killed or meet each other: nothing is lost, nothing is done twice, all of it resumes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from bolus_cluster.ledger.lock import LOCKS
+from bolus_cluster.ledger.records import records
+from tests.cluster.saboteur import begin, environment, finish, marks
+from tests.cluster.tools import contents, go
+
+SLOW = {"sub_01_asl": "slow*1", "sub_01_dsc": "slow*1", "sub_02_asl": "slow*1", "sub_02_dsc": "slow*1"}
+
+
+def wait_for(found: object, seconds: float = 60) -> None:
+    """Wait until a function says yes."""
+    until = time.monotonic() + seconds
+    while not found():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def made(folder: Path) -> dict[str, str]:
+    return {name: digest for name, (digest, _) in contents(folder).items() if "/perf/" in name}
+
+
+def states(out: Path) -> dict[str, str]:
+    with (out / "scans.tsv").open(newline="") as file:
+        return {row["scan"]: row["state"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **SLOW))
+    wait_for(lambda: list((tmp_path / "deeds").glob("*")))
+    process.send_signal(signal.SIGTERM)
+    code, said = finish(process)
+    assert code == 143 and "goes on from there" in said, said
+    found = states(out)
+    assert len(found) == 4
+    landed = [scan for scan, state in found.items() if state == "done"]
+    assert len(landed) in (1, 2) and set(found.values()) == {"done", "skipped"}
+    assert list((out / LOCKS).iterdir()) == []
+    assert go(shared / "data", out).standing == len(landed)
+    assert made(out) == made(shared / "maps")
+
+
+def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(
+    shared: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    process = begin(shared / "data", out, "--workers", 2, env=environment(tmp_path, **SLOW))
+    wait_for(lambda: len(list(records(out))) >= 1)
+    process.kill()
+    finish(process)
+    workers = {pid for scan in ("sub-01_asl", "sub-01_dsc", "sub-02_asl") for pid, _ in marks(tmp_path, scan)}
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 20)
+    before = sum(record.state == "done" for record in records(out))
+    summary = go(shared / "data", out)
+    assert (summary.exit_code, summary.standing) == (0, before)
+    assert made(out) == made(shared / "maps")
+    assert not list(out.rglob(".tmp-*"))
+
+
+def test_of_two_runs_at_once_one_is_refused_with_the_name_of_the_other(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    env = environment(tmp_path, **SLOW)
+    pair = [begin(shared / "data", out, "--workers", 1, env=env) for _ in range(2)]
+    ends = [finish(process) for process in pair]
+    assert sorted(code for code, _ in ends) == [0, 3]
+    winner = pair[[code for code, _ in ends].index(0)]
+    (refused,) = [said for code, said in ends if code == 3]
+    assert "E_LOCKED" in refused and f"process {winner.pid}" in refused
+    assert {record.attempts for record in records(out)} == {1}
+
+
+def test_shards_at_once_do_nothing_twice(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    env = environment(tmp_path, **SLOW)
+    pair = [
+        begin(shared / "data", out, "--workers", 0, "--shard", f"{number}/2", env=env) for number in (1, 2)
+    ]
+    assert [finish(process)[0] for process in pair] == [0, 0]
+    assert {record.scan: record.attempts for record in records(out)} == dict.fromkeys(states(out), 1)
+    assert len(states(out)) == 4
+    assert made(out) == made(shared / "maps")
+
+
+def test_status_tells_of_a_run_from_another_process(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **SLOW))
+    try:
+        wait_for(lambda: len(list(records(out))) >= 2)
+        time.sleep(6)  # a beat
+        command = [os.sys.executable, "-c", "from bolus_cluster.cli import main; main()", "status", str(out)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        assert f"process {process.pid}" in said and "scans/h" in said and "of 4" in said
+    finally:
+        finish(process)
