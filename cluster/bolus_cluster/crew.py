@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from bolus_kernels import device
 if TYPE_CHECKING:
     from bolus_cluster.plan import Request
 
+OVERLAP = {"cpu": 2, "cuda": 3}
+
 
 @dataclass(frozen=True)
 class Crew:
@@ -18,6 +21,8 @@ class Crew:
 
     workers: int
     threads: int
+    overlap: int
+    """Scans under way in each: while one is computed, another waits for the disk."""
     gpus: Sequence[str] = ()
 
 
@@ -29,4 +34,5 @@ def crew_of(request: Request, chosen: device.Device, scans: int) -> Crew:
     if wanted is None:
         wanted = len(gpus) or processors
     workers = min(wanted, scans)
-    return Crew(workers, max(1, processors // max(1, workers)), gpus)
+    overlap = min(OVERLAP[chosen.kind], math.ceil(scans / max(1, workers)))
+    return Crew(workers, max(1, processors // max(1, workers)), overlap, gpus)

@@ -102,8 +102,8 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
         return
     contrasts = sorted({task.scan.contrast for task in sound})
     warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
-    with local(crew.workers, crew.gpus, request.work_dir) as client:
-        yield from stream(client, jobs, crew.workers, warmers)
+    with local(crew.workers, crew.overlap, crew.gpus, request.work_dir) as client:
+        yield from stream(client, jobs, crew.workers * crew.overlap, warmers)
 
 
 def _job(plan: Plan, task: Task, threads: int) -> Job:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,16 +35,36 @@ from bolus_kernels.shelf import shelf
 log = logging.getLogger("bolus")
 
 
-def process(scan: Scan, out: Path, recipe: Recipe, device: Device) -> Outcome:
+@dataclass(frozen=True)
+class Turns:
+    """Who may read, compute and write at the moment, where several scans are under way in one process.
+
+    With a lock for each, the next scan is read and the last one written while one is computed.
+    """
+
+    read: AbstractContextManager[Any]
+    compute: AbstractContextManager[Any]
+    write: AbstractContextManager[Any]
+
+
+FREE = Turns(nullcontext(), nullcontext(), nullcontext())
+
+
+def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns = FREE) -> Outcome:
     """All maps of one scan, from its files to files below `out`; whole or not at all.
 
     Raises BolusError with a code when the scan cannot be processed, OSError when `out` cannot be written.
     """
     started = time.perf_counter()
-    series = read(scan, recipe["asl.bolus_duration"] or None)
-    curves = prepare(series, recipe)
-    maps = compute(curves, recipe, device)
-    outcome = write(maps, out, recipe)
+    with turns.read:
+        series = read(scan, recipe["asl.bolus_duration"] or None)
+    with turns.compute:
+        curves = prepare(series, recipe)
+        del series
+        maps = compute(curves, recipe, device)
+        del curves
+    with turns.write:
+        outcome = write(maps, out, recipe)
     log.info(
         "%s: %d voxels in %.2f s on %s",
         scan.key,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from bolus.series import AIF, Grid, Map, Maps, Outcome
 
 HIDDEN = ".tmp-"
 """How the name of an unfinished file begins; whatever bears it after a run is rubbish."""
+AT_ONCE = 16
+"""Files that are forced to disk at a time."""
 
 
 def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
@@ -25,26 +29,19 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     """
     folder = out / maps.scan.folder
     folder.mkdir(parents=True, exist_ok=True)
-    waiting: dict[Path, Path] = {}
-    try:
-        hashes = {}
-        shared = _provenance(maps, recipe)
+    shared = _provenance(maps, recipe)
+    hashes = {}
+    with _whole(folder) as put:
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
             image = nifti.encode(item.data, maps.grid, item.step)
-            hashes[stem + ".nii.gz"] = _put(folder, stem + ".nii.gz", image, waiting)
-            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(_sidecar(item, shared)), waiting)
+            hashes[stem + ".nii.gz"] = put(stem + ".nii.gz", image)
+            hashes[stem + ".json"] = put(stem + ".json", _json(_sidecar(item, shared)))
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
-            hashes[stem + ".tsv"] = _put(folder, stem + ".tsv", aif_table(maps.aif), waiting)
+            hashes[stem + ".tsv"] = put(stem + ".tsv", aif_table(maps.aif))
             told = _aif_sidecar(maps.aif, maps.grid, shared)
-            hashes[stem + ".json"] = _put(folder, stem + ".json", _json(told), waiting)
-        for temporary, final in waiting.items():
-            temporary.replace(final)
-        _sync_folder(folder)
-    finally:
-        for temporary in waiting:
-            temporary.unlink(missing_ok=True)
+            hashes[stem + ".json"] = put(stem + ".json", _json(told))
     below = maps.scan.folder
     outputs = {str(below / name): digest for name, digest in sorted(hashes.items())}
     voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
@@ -112,15 +109,40 @@ def _json(content: Mapping[str, Any]) -> bytes:
 _line = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _put(folder: Path, name: str, data: bytes, waiting: dict[Path, Path]) -> str:
-    """Write under a hidden name and force it to disk; gives the SHA-256 of the bytes."""
-    temporary = folder / f"{HIDDEN}{name}"
-    waiting[temporary] = folder / name
+@contextmanager
+def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
+    """Give a function that puts a file by name and gives its SHA-256; all get their names at the end, or none.
+
+    A disk takes many files at once in little more than the time of one, so each is forced to disk by a thread of
+    its own while the next is encoded.
+    """
+    names: dict[Path, Path] = {}
+    settled: list[Future[None]] = []
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+
+            def put(name: str, data: bytes) -> str:
+                temporary = folder / f"{HIDDEN}{name}"
+                names[temporary] = folder / name
+                settled.append(pool.submit(_settle, temporary, data))
+                return hashlib.sha256(data).hexdigest()
+
+            yield put
+        for each in settled:
+            each.result()
+        for temporary, final in names.items():
+            temporary.replace(final)
+        _sync_folder(folder)
+    finally:
+        for temporary in names:
+            temporary.unlink(missing_ok=True)
+
+
+def _settle(temporary: Path, data: bytes) -> None:
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return hashlib.sha256(data).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from bolus_cluster.ledger.records import (
 
 if TYPE_CHECKING:
     from os import stat_result
+
+    from bolus.pipeline import Turns
 
 
 TOO_LONG = 124
@@ -141,7 +144,15 @@ def _process(job: Job) -> Outcome:
     from bolus import pipeline
     from bolus_kernels import device
 
-    return pipeline.process(job.scan, job.out, job.recipe, device.select(job.device, job.threads))
+    return pipeline.process(job.scan, job.out, job.recipe, device.select(job.device, job.threads), _turns())
+
+
+@cache
+def _turns() -> Turns:
+    """The turns of the scans that this process has under way."""
+    from bolus.pipeline import Turns
+
+    return Turns(threading.Lock(), threading.Lock(), threading.Lock())
 
 
 def _blank(scan: Scan, out: Path) -> Record:

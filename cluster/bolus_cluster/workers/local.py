@@ -26,8 +26,10 @@ log = logging.getLogger("bolus")
 
 
 @contextmanager
-def local(workers: int, gpus: Sequence[str] = (), work_dir: Path | None = None) -> Iterator[Client]:
-    """So many processes of one scan at a time, dealt out over the GPUs; encrypted, seen by nobody else.
+def local(
+    workers: int, overlap: int = 1, gpus: Sequence[str] = (), work_dir: Path | None = None
+) -> Iterator[Client]:
+    """So many processes with so many scans under way in each, dealt out over the GPUs; nobody else can reach them.
 
     `gpus` are names as CUDA_VISIBLE_DEVICES takes them. Temporary files lie in `work_dir` and are removed.
     """
@@ -54,7 +56,7 @@ def local(workers: int, gpus: Sequence[str] = (), work_dir: Path | None = None) 
         with _deaf():
             cluster = Here(
                 n_workers=0,
-                threads_per_worker=1,
+                threads_per_worker=overlap,
                 processes=True,
                 host=LOOPBACK,
                 protocol="tls://",

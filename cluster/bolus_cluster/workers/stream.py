@@ -34,9 +34,9 @@ class Flight:
 
 
 def stream(
-    client: Client, jobs: Iterable[Job], workers: int, warmers: Sequence[Callable[[], object]] = ()
+    client: Client, jobs: Iterable[Job], room: int, warmers: Sequence[Callable[[], object]] = ()
 ) -> Iterator[Row]:
-    """Compute every job on the cluster and give its row as it is finished; little more than one a worker is in flight.
+    """Compute every job on the cluster and give its row as it is finished; few more are in flight than have room.
 
     `jobs` is drawn from only as workers become free, so ending it early ends the run cleanly. `warmers` are run
     first, side by side, once each: they compile what every worker would compile for itself.
@@ -50,7 +50,7 @@ def stream(
     # What goes wrong here goes wrong again in a scan, and has a row there.
     wait([client.submit(warm, pure=False) for warm in warmers])
     # One that waits at a worker hides the way there and back; more would die with their neighbours for nothing.
-    most = workers + 1 + workers // 8
+    most = room + 1 + room // 8
     waiting = iter(jobs)
     landed: SimpleQueue[Future] = SimpleQueue()
     flying: dict[Future, Flight] = {}
