@@ -53,8 +53,11 @@ def otsu(image: NDArray[Any]) -> float:
     low, top = float(image.min()), quantile(image, 0.995)
     if not low < top:
         return top
-    bins = ((np.minimum(image, top) - low) * (BINS / (top - low))).astype(np.int32)
-    counts = np.bincount(np.minimum(bins, BINS - 1).ravel(), minlength=BINS)
+    share = np.minimum(image, top)
+    share -= low
+    share *= BINS / (top - low)
+    bins = share.astype(np.intp)  # the type that is counted by, and no other
+    counts = np.bincount(np.minimum(bins, BINS - 1, out=bins).ravel(), minlength=BINS)
     centres = low + (np.arange(BINS) + 0.5) * ((top - low) / BINS)
     below = np.cumsum(counts)
     above = below[-1] - below
