@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from bolus.errors import BolusError, Code
 from bolus_kernels.order import quantile
+from bolus_kernels.smooth import gaussian
 
 BINS = 256
+SMOOTHED = 0.7
+"""Standard deviation, in voxels, of the Gaussian that takes the noise off an image before it is cut in two."""
 LEAST_SHARE, MOST_SHARE = 0.01, 0.95
 
 
@@ -21,12 +24,8 @@ def brain_mask(image: NDArray[Any], zooms: tuple[float, float, float], file: str
     holes are filled after the scalp has been cut off by an opening of about 4 mm. Raises BolusError E_DATA when
     no part of a plausible size stands out. Source: Otsu, IEEE Trans Syst Man Cybern 9:62 (1979).
     """
-    from scipy import ndimage
-
     finite = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-    smooth = ndimage.gaussian_filter(
-        finite.T, 0.7
-    )  # images run fastest along x, and so does all that follows
+    smooth = gaussian(finite.T, SMOOTHED)  # images run fastest along x, and so does all that follows
     bright = smooth > otsu(smooth)
     small, large = _ball(4.0, zooms[::-1]), _ball(8.0, zooms[::-1])
     opened = _dilated(_eroded(bright, small), small)
@@ -54,8 +53,11 @@ def otsu(image: NDArray[Any]) -> float:
     low, top = float(image.min()), quantile(image, 0.995)
     if not low < top:
         return top
-    bins = ((np.minimum(image, top) - low) * (BINS / (top - low))).astype(np.int32)
-    counts = np.bincount(np.minimum(bins, BINS - 1).ravel(), minlength=BINS)
+    share = np.minimum(image, top)
+    share -= low
+    share *= BINS / (top - low)
+    bins = share.astype(np.intp)  # the type that is counted by, and no other
+    counts = np.bincount(np.minimum(bins, BINS - 1, out=bins).ravel(), minlength=BINS)
     centres = low + (np.arange(BINS) + 0.5) * ((top - low) / BINS)
     below = np.cumsum(counts)
     above = below[-1] - below

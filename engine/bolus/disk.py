@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,7 @@ def _inflate(path: Path, raw: bytes, total: int) -> NDArray[np.uint8]:
     from isal import igzip, isal_zlib
 
     content = np.empty(total, np.uint8)
-    stream = igzip.IGzipFile(fileobj=BytesIO(raw))
+    stream = igzip.IGzipFile(fileobj=raw, mode="rb")  # bytes as they are, not copied once more by a BytesIO
     view = content.data
     done = 0
     try:

@@ -31,6 +31,7 @@ from bolus_kernels.dsc.traits import level_of, marked_mean, mean_curve, shape_of
 from bolus_kernels.method import Contrast
 from bolus_kernels.order import median, median_step
 from bolus_kernels.shelf import shelf
+from bolus_kernels.smooth import gaussian
 
 log = logging.getLogger("bolus")
 
@@ -96,6 +97,7 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
         median_step(curves, np.zeros(1, np.int64))
         moved(np.eye(2), np.arange(2), 2, 1)
     median(one)
+    gaussian(one[None, None], 1.0)
     if "asl" in wanted:
         arrival_evidence(
             np.asfortranarray(bolus[None], np.float32), several, shelf()["multi_delay"].defaults()

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.device import Device, cpu
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import kernel, part
 from bolus_kernels.tiles import TILE, time_major
 
 HERE = cpu()
 STRIP = 1024
 """Voxels side by side: a page of each volume, which the processor fetches ahead, and sums that stay in the cache."""
+TOGETHER = 3
+"""Rows of weights that a sample is multiplied by at once, beside itself: those of a leakage fit with one shape."""
 _d = np.float64
 
 
@@ -41,9 +43,11 @@ def sums_and_energy(
         from bolus_kernels.cuda import linear as on_cuda
 
         return weighted_sums(curves, weights, device), on_cuda.energy(curves, device)
-    energy = np.zeros(curves.shape[0])
-    _energy(time_major(curves), energy)
-    return weighted_sums(curves, weights, device), energy
+    rows = np.zeros((max(TOGETHER, weights.shape[0]), curves.shape[1]))
+    rows[: weights.shape[0]] = weights
+    sums, energy = np.zeros((len(rows), curves.shape[0])), np.zeros(curves.shape[0])
+    _sums_and_energy(time_major(curves), rows, sums, energy)
+    return sums[: weights.shape[0]], energy
 
 
 def chosen_sums(
@@ -65,40 +69,63 @@ def chosen_sums(
 @kernel
 def _weighted_sums(curves: Any, weights: Any, sums: Any) -> None:
     """weights : (m, t), sums : (m, n), zero."""
-    times, n = curves.shape
+    n = curves.shape[1]
     for begin in range(0, n, STRIP):
         end = min(begin + STRIP, n)
         for i in range(weights.shape[0]):
-            made, a = sums[i, begin:end], weights[i]
-            for t in range(0, times - 3, 4):
-                a0, a1, a2, a3 = a[t], a[t + 1], a[t + 2], a[t + 3]
-                c0, c1 = curves[t, begin:end], curves[t + 1, begin:end]
-                c2, c3 = curves[t + 2, begin:end], curves[t + 3, begin:end]
-                for v in range(end - begin):
-                    made[v] += a0 * _d(c0[v]) + a1 * _d(c1[v]) + a2 * _d(c2[v]) + a3 * _d(c3[v])
-            for t in range(times - times % 4, times):
-                last = curves[t, begin:end]
-                for v in range(end - begin):
-                    made[v] += a[t] * _d(last[v])
+            _add_row(curves, begin, end, weights[i], sums[i, begin:end])
 
 
 @kernel
-def _energy(curves: Any, energy: Any) -> None:
-    """energy : (n,), zero."""
+def _sums_and_energy(curves: Any, weights: Any, sums: Any, energy: Any) -> None:
+    """weights : (m, t), m >= 3. sums : (m, n) and energy : (n,), zero.
+
+    The first three rows and the energy take each sample once: memory, and making it double, cost more than the sums.
+    """
     times, n = curves.shape
+    first, second, third = weights[0], weights[1], weights[2]
     for begin in range(0, n, STRIP):
         end = min(begin + STRIP, n)
-        made = energy[begin:end]
+        squares, one = energy[begin:end], sums[0, begin:end]
+        two, three = sums[1, begin:end], sums[2, begin:end]
         for t in range(0, times - 3, 4):
+            a0, a1, a2, a3 = first[t], first[t + 1], first[t + 2], first[t + 3]
+            b0, b1, b2, b3 = second[t], second[t + 1], second[t + 2], second[t + 3]
+            d0, d1, d2, d3 = third[t], third[t + 1], third[t + 2], third[t + 3]
             c0, c1 = curves[t, begin:end], curves[t + 1, begin:end]
             c2, c3 = curves[t + 2, begin:end], curves[t + 3, begin:end]
             for v in range(end - begin):
                 x0, x1, x2, x3 = _d(c0[v]), _d(c1[v]), _d(c2[v]), _d(c3[v])
-                made[v] += x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3
+                squares[v] += x0 * x0 + x1 * x1 + x2 * x2 + x3 * x3
+                one[v] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                two[v] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                three[v] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
         for t in range(times - times % 4, times):
             last = curves[t, begin:end]
             for v in range(end - begin):
-                made[v] += _d(last[v]) * _d(last[v])
+                x = _d(last[v])
+                squares[v] += x * x
+                one[v] += first[t] * x
+                two[v] += second[t] * x
+                three[v] += third[t] * x
+        for i in range(TOGETHER, weights.shape[0]):
+            _add_row(curves, begin, end, weights[i], sums[i, begin:end])
+
+
+@part
+def _add_row(curves: Any, begin: int, end: int, a: Any, made: Any) -> None:
+    """Add the sums of one row of weights to `made`, for a strip of voxels."""
+    times = curves.shape[0]
+    for t in range(0, times - 3, 4):
+        a0, a1, a2, a3 = a[t], a[t + 1], a[t + 2], a[t + 3]
+        c0, c1 = curves[t, begin:end], curves[t + 1, begin:end]
+        c2, c3 = curves[t + 2, begin:end], curves[t + 3, begin:end]
+        for v in range(end - begin):
+            made[v] += a0 * _d(c0[v]) + a1 * _d(c1[v]) + a2 * _d(c2[v]) + a3 * _d(c3[v])
+    for t in range(times - times % 4, times):
+        last = curves[t, begin:end]
+        for v in range(end - begin):
+            made[v] += a[t] * _d(last[v])
 
 
 @kernel

@@ -12,6 +12,8 @@ from bolus_kernels.tiles import TILE, time_major
 
 BINS = 1 << 16
 """Values of the leading, then of the trailing half of a number's 32 bits."""
+STRIDE = 256
+"""Bins whose counts are added up at once, a divisor of BINS."""
 LAST, FLIP, SIGN = np.int32(31), np.int32(0x7FFFFFFF), np.int64(0x80000000)
 ONE, INFINITE = np.int32(1), np.int32(0x7F800000)
 HALF = np.float32(0.5)
@@ -66,8 +68,17 @@ def _quantile(bits: Any, share: float) -> tuple[float, int, int]:
         return 0.0, -1, -1
     place = share * (n - 1)
     rank = int(place)
-    lower = _ranked(bits, leading, rank)
-    return place - rank, lower, lower if place == rank else _ranked(bits, leading, rank + 1)
+    trailing = np.zeros(BINS, np.int32)
+    high, before = _reached(leading, rank)
+    _count_trailing(bits, high, trailing)
+    lower = (high << 16) + _reached(trailing, rank - before)[0]
+    if place == rank:
+        return place - rank, lower, lower
+    if rank + 1 - before >= leading[high]:  # the next number has another first half
+        high, before = _reached(leading, rank + 1)
+        trailing[:] = 0
+        _count_trailing(bits, high, trailing)
+    return place - rank, lower, (high << 16) + _reached(trailing, rank + 1 - before)[0]
 
 
 @part
@@ -76,22 +87,24 @@ def _key(bits: Any) -> Any:
 
 
 @part
-def _ranked(bits: Any, leading: Any, rank: int) -> Any:
-    """The key with so many of the finite ones before it in their order; leading : counts of their first halves."""
-    high, before = _reached(leading, rank)
-    trailing = np.zeros(BINS, np.int32)
+def _count_trailing(bits: Any, high: Any, trailing: Any) -> None:
+    """Count the trailing halves of the numbers whose leading one is `high`."""
     for v in range(bits.size):
         key = _key(bits[v])
         if key >> 16 == high:
             trailing[key & (BINS - 1)] += np.int32(1)
-    low, _ = _reached(trailing, rank - before)
-    return (high << 16) + low
 
 
 @part
 def _reached(counts: Any, rank: int) -> tuple[int, int]:
     """The bin that holds the number of this rank, and how many lie in the bins before."""
     at, before = 0, 0
+    for begin in range(0, counts.size, STRIDE):  # over many bins at once: mostly they hold nothing
+        several = counts[begin : begin + STRIDE].sum()
+        if before + several > rank:
+            at = begin
+            break
+        before += several
     while before + counts[at] <= rank:
         before += counts[at]
         at += 1

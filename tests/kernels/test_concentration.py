@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from benchmarks import simulate
 from benchmarks.reference import dsc
-from bolus_kernels.dsc.concentration import Echo, relaxation, usual_echo
+from bolus_kernels.dsc.concentration import Echo, relaxation, relaxation_and_traits, usual_echo
+from bolus_kernels.dsc.traits import level_of, shape_of
 from bolus_kernels.state import State
 
 Array = NDArray[Any]
@@ -197,3 +198,15 @@ def test_the_usual_echo_is_the_one_nearest_to_30_ms() -> None:
         1,
         0,
     ]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_shape_and_level_are_told_of_the_finished_curves(count):
+    stored = np.random.default_rng(8).integers(200, 900, (count, 13, 300)).astype(np.int16)
+    stored[0, 4, 17] = 0
+    echoes = [Echo(series, 1.0, 0.0, 0.02 * (1 + echo)) for echo, series in enumerate(stored)]
+    made, *told = relaxation_and_traits(echoes, np.arange(0, 300, 2), (1, 6), 4)
+    known = relaxation(echoes, np.arange(0, 300, 2), (1, 6)).values
+    np.testing.assert_array_equal(made.values, known)
+    for one, other in zip((*told[0], *told[1]), (*shape_of(known), *level_of(known, (1, 6), 4)), strict=True):
+        np.testing.assert_array_equal(one, other)

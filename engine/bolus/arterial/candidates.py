@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.arterial.quality import first_pass, refusal
-from bolus_kernels.dsc.traits import shape_of
+from bolus_kernels.dsc.traits import Shape, shape_of
 from bolus_kernels.order import median_step
 
 Array = NDArray[Any]
@@ -31,31 +31,38 @@ class Features(NamedTuple):
     bolus: Array
 
 
-def features(curves: Array) -> Features:
-    """Area, height and smoothness of every curve (n, t), 1/s; a curve with a NaN is no bolus."""
-    shape = shape_of(curves)
+def features(curves: Array, shape: Shape | None = None) -> Features:
+    """Area, height and smoothness of every curve (n, t), 1/s, from their shape where it is known already.
+
+    A curve with a NaN is no bolus.
+    """
+    shape = shape_of(curves) if shape is None else shape
     smooth = shape.roughness <= ROUGHEST * shape.power
     return Features(shape.area, shape.height, np.isfinite(shape.area) & (shape.area > 0) & smooth)
 
 
-def candidates(curves: Array, file: str, allowed: Array | None = None) -> NDArray[np.int64]:
+def candidates(
+    curves: Array, file: str, allowed: Array | None = None, shape: Shape | None = None
+) -> NDArray[np.int64]:
     """The voxels that are worth clustering, the highest first; raises BolusError E_AIF when too few have a bolus.
 
-    curves : (n, t) 1/s. allowed : (n,) bool, where to look.
+    curves : (n, t) 1/s. allowed : (n,) bool, where to look. shape : of the curves, where it is known already.
     """
-    found = foremost(curves, "height", allowed)
+    found = foremost(curves, "height", allowed, shape)
     if found.size < FEWEST:
         where = "" if allowed is None else " where the search allows"
         raise refusal(file, f"{found.size} voxels with a bolus clear of noise{where}", f"at least {FEWEST}")
     return found
 
 
-def foremost(curves: Array, by: Literal["height", "area"], allowed: Array | None = None) -> NDArray[np.int64]:
+def foremost(
+    curves: Array, by: Literal["height", "area"], allowed: Array | None = None, shape: Shape | None = None
+) -> NDArray[np.int64]:
     """The smooth curves (n, t) clear of noise among the highest 3 % or the 5 % of largest area, in that order.
 
     Heights are taken after smoothing (1, 2, 1), because the highest single samples are those that noise has raised.
     """
-    known = features(curves)
+    known = features(curves, shape)
     usable = np.flatnonzero(known.bolus if allowed is None else known.bolus & allowed)
     searched = len(curves) if allowed is None else int(np.count_nonzero(allowed))
     count = max(FEWEST_LOOKED_AT, int(SHARE[by] * searched))

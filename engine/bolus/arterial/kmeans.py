@@ -11,6 +11,7 @@ from bolus.arterial.candidates import FEWEST, candidates, clipped, passage, smoo
 from bolus.arterial.quality import described, first_moment, mean_of
 from bolus.series import AIF
 from bolus_kernels.dsc.clusters import moved
+from bolus_kernels.dsc.traits import Shape
 
 Array = NDArray[Any]
 
@@ -21,18 +22,23 @@ SAME = 0.5
 
 
 def by_clustering(
-    curves: Array, time: Array, file: str, allowed: Array | None = None, ceiling: Array | None = None
+    curves: Array,
+    time: Array,
+    file: str,
+    allowed: Array | None = None,
+    ceiling: Array | None = None,
+    shape: Shape | None = None,
 ) -> AIF:
     """Voxels whose curves are high, smooth, early and narrow, by clustering twice; their mean is the input.
 
     curves : (n, t) float32, 1/s, NaN rows are passed over. time : (t,) s. allowed : (n,) bool, where to look.
-    ceiling : (n,) 1/s, above it noise hides the signal; voxels that reach it are left out where others are as
-    early. Shapes of unit area, smoothed, over the bolus's passage are put into 5 clusters; the one of lowest
-    first moment is kept, with those that half a repetition time cannot tell from it, and clustered once more.
-    Starting from fixed quantiles, it gives the same voxels each time. Raises BolusError E_AIF when too few have
-    a bolus. Source: Mouridsen et al., Magn Reson Med 55:524 (2006).
+    ceiling : (n,) 1/s, above it noise hides the signal; voxels that reach it are left out where others are as early.
+    shape : of the curves, where it is known already. Shapes of unit area, smoothed, over the bolus's passage are put
+    into 5 clusters; the one of lowest first moment is kept, with those that half a repetition time cannot tell from
+    it, and clustered once more. Starting from fixed quantiles, it gives the same voxels each time. Raises BolusError
+    E_AIF when too few have a bolus. Source: Mouridsen et al., Magn Reson Med 55:524 (2006).
     """
-    every = candidates(curves, file, allowed)
+    every = candidates(curves, file, allowed, shape)
     chosen = _arteries(curves, every, time)
     if ceiling is not None:
         whole = every[~clipped(curves[every], ceiling[every])]

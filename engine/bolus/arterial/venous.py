@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bolus.arterial.candidates import clipped, foremost, smoothed
 from bolus.arterial.quality import first_moment, mean_of, width
 from bolus.series import AIF
+from bolus_kernels.dsc.traits import Shape
 
 Array = NDArray[Any]
 
@@ -47,15 +48,16 @@ def find_vein(
     artery: AIF,
     brain: Array,
     ceiling: Array | None = None,
+    shape: Shape | None = None,
 ) -> Vein | None:
     """The voxels of the largest area among curves that pass no earlier than the brain's mean; None without any.
 
     curves : (n, t), 1/s. time : (t,) s. brain : (t,) 1/s, the mean curve. ceiling : (n,) 1/s, above it noise hides
-    the signal. Voxels are chosen by their areas over the even volumes and measured by those over the odd ones,
-    each with its own baseline: the largest of many noisy areas is too large, but its other half does not know
-    that it was chosen.
+    the signal. shape : of the curves, where it is known already. Voxels are chosen by their areas over the even
+    volumes and measured by those over the odd ones, each with its own baseline: the largest of many noisy areas is
+    too large, but its other half does not know that it was chosen.
     """
-    among = foremost(curves, "area")
+    among = foremost(curves, "area", shape=shape)
     if ceiling is not None:
         among = among[~clipped(curves[among], ceiling[among])]
     among = among[_venous(curves[among], time, artery, brain)]

@@ -15,7 +15,7 @@ from bolus.errors import Code
 from bolus.series import AIF, Region, Series
 from bolus.voxels import given_mask, refuse, rows_of
 from bolus_kernels.dsc.concentration import Echo, Relaxation
-from bolus_kernels.dsc.traits import mean_curve
+from bolus_kernels.dsc.traits import Shape, mean_curve
 
 Array = NDArray[Any]
 
@@ -44,7 +44,8 @@ class Brain:
 
     values : (n, t) float32, 1/s, of the brain's voxels `rows` (n,). time : (t,) s since the file's first volume.
     baseline : volumes (first, stop). echoes : as read, without dummy scans. relaxed : the curves of any other voxels.
-    echo_time : s, of the echo that a table's signal belongs to.
+    echo_time : s, of the echo that a table's signal belongs to. shape : of `values`, where it is known already.
+    signal : (n,) before the bolus, where the series has one echo.
     """
 
     series: Series
@@ -55,6 +56,8 @@ class Brain:
     echoes: Sequence[Echo]
     relaxed: Callable[[NDArray[np.int64]], Relaxation]
     echo_time: float
+    shape: Shape | None = None
+    signal: NDArray[np.float32] | None = None
 
 
 def arterial_input(brain: Brain, wish: str, vein: str) -> ArterialInput:
@@ -111,7 +114,8 @@ def _wished(brain: Brain, wish: str, mean: Array, noise: float) -> AIF:
     if wish == "peruzzo":
         found = arterial.by_hierarchy(values, time, mean, _file(brain), allowed, ceiling)
     else:
-        found = arterial.by_clustering(values, time, _file(brain), allowed, ceiling)
+        shape = brain.shape if search is None else None
+        found = arterial.by_clustering(values, time, _file(brain), allowed, ceiling, shape)
     return _placed(found, rows)
 
 
@@ -125,7 +129,7 @@ def _vein(brain: Brain, wish: str, aif: AIF, mean: Array, noise: float) -> Vein 
     rows = brain.rows if mask is None else rows_of(mask)
     if mask is None:
         top = _ceiling(brain, rows, noise)
-        found = arterial.find_vein(brain.values, brain.time, brain.baseline, aif, mean, top)
+        found = arterial.find_vein(brain.values, brain.time, brain.baseline, aif, mean, top, brain.shape)
     else:
         found = arterial.vein_from_mask(brain.relaxed(rows).values, brain.time)
     return None if found is None else replace(found, voxels=rows[found.voxels])
@@ -153,11 +157,15 @@ def _typical(brain: Brain) -> tuple[NDArray[np.float64], float]:
     return mean_curve(brain.values, bright), noise
 
 
-def _ceiling(brain: Brain, rows: Array, noise: float) -> NDArray[np.float64]:
+def _ceiling(brain: Brain, rows: Array, noise: float) -> Array:
     """The delta R2* (n,), 1/s, at which the longest echo's signal is three noise standard deviations, no more."""
     echo, (first, stop) = _longest(brain), brain.baseline
-    stored = sum(frame.take(rows).astype(np.float64) for frame in echo.series[first:stop])
-    level = echo.slope * stored / (stop - first) + echo.inter
+    level: Array
+    if rows is brain.rows and brain.signal is not None:
+        level = brain.signal
+    else:
+        stored = sum(frame.take(rows).astype(np.float64) for frame in echo.series[first:stop])
+        level = echo.slope * stored / (stop - first) + echo.inter
     with np.errstate(divide="ignore", invalid="ignore"):
         ceiling = np.log(level / (CLEAR_OF_NOISE * noise)) / echo.echo_time
     return np.where(np.isfinite(ceiling), ceiling, np.inf)

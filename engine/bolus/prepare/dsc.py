@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 from bolus.errors import Code
 from bolus.prepare.arterial_input import Brain, arterial_input
-from bolus.prepare.reference import reference_curve
+from bolus.prepare.reference import TAIL, reference_curve
 from bolus.prepare.relaxed import clipped, echoes_of
 from bolus.prepare.steady import FEWEST_AFTER, FEWEST_BASELINE, Steady, mean_signal, steady_state
 from bolus.recipe import Recipe
 from bolus.series import DSC, Curves, Map, Series
 from bolus.voxels import brain_of, constant, given_mask, refuse, rows_of, volume_of
-from bolus_kernels.dsc.concentration import Relaxation, relaxation, usual_echo
+from bolus_kernels.dsc.concentration import Relaxation, relaxation, relaxation_and_traits, usual_echo
 from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.traits import Level
 from bolus_kernels.state import State
 
 LESION, NORMAL = "label-lesion_mask", "label-NAWM_mask"
@@ -43,17 +44,20 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
     def relaxed(rows: NDArray[np.int64]) -> Relaxation:
         return relaxation(echoes, rows, steady.baseline)
 
-    made = relaxed(rows)
+    made, shape, level = relaxation_and_traits(echoes, rows, steady.baseline, TAIL)
     if not (made.state == State.GOOD).any():
         raise refuse(
             series, Code.DATA, "no voxel with a usable curve", "a positive signal", "Look at the series."
         )
     time = acquisition.repetition_time * np.arange(dummies, dummies + volumes)
     echo_time = acquisition.echo_time[usual]
-    brain = Brain(series, made.values, rows, time, steady.baseline, echoes, relaxed, echo_time)
+    brain = Brain(
+        series, made.values, rows, time, steady.baseline, echoes, relaxed, echo_time, shape,
+        made.baseline_signal if len(echoes) == 1 else None,
+    )  # fmt: skip
     found = arterial_input(brain, recipe["dsc.aif"], recipe["dsc.vof"])
     aif = found.aif
-    reference, count = _reference(series, recipe, made.values, rows, steady)
+    reference, count = _reference(series, recipe, made.values, level, rows, steady)
     factor = density_factor(recipe)
     protocol = DscProtocol(
         acquisition.repetition_time, aif.concentration, factor, reference, baseline=steady.baseline,
@@ -80,7 +84,12 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
 
 
 def _reference(
-    series: Series, recipe: Recipe, values: NDArray[np.float32], rows: NDArray[np.int64], steady: Steady
+    series: Series,
+    recipe: Recipe,
+    values: NDArray[np.float32],
+    level: Level,
+    rows: NDArray[np.int64],
+    steady: Steady,
 ) -> tuple[NDArray[np.float64], int]:
     """The mean curve (t,) 1/s of non-enhancing brain outside the lesion, of the given tissue only where so wished."""
     allowed = np.ones(rows.size, bool)
@@ -94,7 +103,7 @@ def _reference(
         allowed &= normal.reshape(-1, order="F")[rows]
     if (lesion := given_mask(series, LESION)) is not None:
         allowed &= ~lesion.reshape(-1, order="F")[rows]
-    reference, count = reference_curve(values, steady.baseline, allowed)
+    reference, count = reference_curve(values, steady.baseline, allowed, level)
     if recipe["dsc.leakage"] and count == 0:
         raise refuse(
             series, Code.DATA, "no brain voxel without enhancement outside the lesion", "some normal brain",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus_kernels.dsc.traits import Level, Shape, tell_level, tell_shape
 from bolus_kernels.jit import inlined, kernel, part
 from bolus_kernels.scalar import log
 from bolus_kernels.state import State
@@ -56,6 +57,16 @@ def relaxation(echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[
     Source: Rosen et al., Magn Reson Med 14:249 (1990), eq. 4; the ratio is taken before the logarithm. Several
     echoes: least squares with an intercept, which takes up T1; of two, Vonken et al., Magn Reson Med 41:343 (1999).
     """
+    return relaxation_and_traits(echoes, rows, baseline, 0)[0]
+
+
+def relaxation_and_traits(
+    echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[int, int], last: int
+) -> tuple[Relaxation, Shape, Level]:
+    """The same, with the curves' `shape_of` and `level_of`, which are told before a tile leaves the cache.
+
+    last : volumes of the end, for the level; 0 asks for neither, and gives none.
+    """
     shape = echoes[0].series.shape
     first, stop = baseline
     if not 0 <= first < stop <= shape[0]:
@@ -67,6 +78,8 @@ def relaxation(echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[
     values = np.empty((shape[0], rows.size), np.float32)
     single = np.empty((shape[0], rows.size if several else 0), np.float32)
     state, signal = np.empty(rows.size, np.uint8), np.empty(rows.size, np.float32)
+    told = rows.size if last else 0
+    shapes, levels = Shape(*np.empty((4, told), np.float32)), Level(*np.empty((3, told), np.float32))
     for index, (echo, weight) in enumerate(zip(echoes, echo_weights(echo_times), strict=True)):
         series = echo.series.view()
         series.flags.writeable = (
@@ -76,9 +89,9 @@ def relaxation(echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[
         _relaxation(
             series, np.ascontiguousarray(rows, np.int64), np.float32(echo.slope), np.float32(echo.inter),
             first, stop, np.float32(echo.saturation), -weight, np.float32(-alone), index > 0, index == usual,
-            values, single, state, signal,
+            values, single, state, signal, last if index == len(echoes) - 1 else 0, shapes, levels,
         )  # fmt: skip
-    return Relaxation(values.T, state, signal, single.T if several else None)
+    return Relaxation(values.T, state, signal, single.T if several else None), shapes, levels
 
 
 def usual_echo(echo_times: Sequence[float]) -> int:
@@ -100,11 +113,12 @@ def echo_weights(echo_times: Sequence[float]) -> NDArray[np.float32]:
 @kernel
 def _relaxation(
     series: Any, rows: Any, slope: Any, inter: Any, first: int, stop: int, saturation: Any, weight: Any, alone: Any,
-    later: bool, usual: bool, values: Any, single: Any, state: Any, signal: Any,
+    later: bool, usual: bool, values: Any, single: Any, state: Any, signal: Any, last: int, shapes: Any, levels: Any,
 ) -> None:  # fmt: skip
     """One echo, with its weight, into the curves, or added to those of the echoes before it where it is a `later` one.
 
-    The usual echo gives `signal` and, where `alone` is not 0, its own curve `single`.
+    The usual echo gives `signal` and, where `alone` is not 0, its own curve `single`. `last` volumes of
+    finished curves are those of their level; 0 where they are not finished, or not asked for.
     """
     times, n = values.shape
     tile = np.empty((times + -times % 4, TILE), np.float32)
@@ -145,6 +159,13 @@ def _relaxation(
                 row, made = tile[t], single[t, begin : begin + width]
                 for v in range(width):
                     made[v] = gain[v] * log((slope * row[v] + inter) * base[v])
+        if last > 0:
+            tell_shape(
+                values, begin, begin + width, shapes.area, shapes.height, shapes.roughness, shapes.power
+            )
+            tell_level(
+                values, begin, begin + width, first, stop, last, levels.spread, levels.late, levels.peak
+            )
 
 
 @part

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import kernel, part
 from bolus_kernels.tiles import TILE, time_major
 
 _f = np.float32
@@ -64,60 +64,74 @@ def marked_mean(curves: NDArray[Any], marked: NDArray[np.bool_]) -> NDArray[np.f
 
 @kernel
 def _shape(curves: Any, area: Any, height: Any, roughness: Any, power: Any) -> None:
-    times, n = curves.shape
+    n = curves.shape[1]
     for begin in range(0, n, TILE):
-        end = min(begin + TILE, n)
-        total, top, rough, squares = (
-            area[begin:end],
-            height[begin:end],
-            roughness[begin:end],
-            power[begin:end],
-        )
-        total[:], top[:], rough[:], squares[:] = ZERO, LOW, ZERO, ZERO
-        for t in range(times - 2):
-            row, middle, after = curves[t, begin:end], curves[t + 1, begin:end], curves[t + 2, begin:end]
-            for v in range(end - begin):
-                sides, twice = row[v] + after[v], middle[v] + middle[v]
-                smooth, bend = (sides + twice) * QUARTER, sides - twice
-                top[v] = smooth if smooth > top[v] else top[v]
-                rough[v] += bend * bend
-                total[v] += row[v]
-                squares[v] += row[v] * row[v]
-        for t in range(times - 2, times):
-            row = curves[t, begin:end]
-            for v in range(end - begin):
-                total[v] += row[v]
-                squares[v] += row[v] * row[v]
+        tell_shape(curves, begin, min(begin + TILE, n), area, height, roughness, power)
+
+
+@part
+def tell_shape(curves: Any, begin: int, end: int, area: Any, height: Any, roughness: Any, power: Any) -> None:
+    """What `Shape` holds of a tile of curves of (t, n)."""
+    times = curves.shape[0]
+    total, top, rough, squares = (
+        area[begin:end],
+        height[begin:end],
+        roughness[begin:end],
+        power[begin:end],
+    )
+    total[:], top[:], rough[:], squares[:] = ZERO, LOW, ZERO, ZERO
+    for t in range(times - 2):
+        row, middle, after = curves[t, begin:end], curves[t + 1, begin:end], curves[t + 2, begin:end]
+        for v in range(end - begin):
+            sides, twice = row[v] + after[v], middle[v] + middle[v]
+            smooth, bend = (sides + twice) * QUARTER, sides - twice
+            top[v] = smooth if smooth > top[v] else top[v]
+            rough[v] += bend * bend
+            total[v] += row[v]
+            squares[v] += row[v] * row[v]
+    for t in range(times - 2, times):
+        row = curves[t, begin:end]
+        for v in range(end - begin):
+            total[v] += row[v]
+            squares[v] += row[v] * row[v]
 
 
 @kernel
 def _level(curves: Any, first: int, stop: int, last: int, spread: Any, late: Any, peak: Any) -> None:
-    times, n = curves.shape
-    mean = np.empty(TILE, np.float32)
-    share, late_share = ONE / _f(stop - first), ONE / _f(last)
+    n = curves.shape[1]
     for begin in range(0, n, TILE):
-        end = min(begin + TILE, n)
-        squares, tail, top = spread[begin:end], late[begin:end], peak[begin:end]
-        squares[:], tail[:], top[:], mean[:] = ZERO, ZERO, LOW, ZERO
-        for t in range(first, stop):
-            row = curves[t, begin:end]
-            for v in range(end - begin):
-                mean[v] += share * row[v]
-        for t in range(first, stop):
-            row = curves[t, begin:end]
-            for v in range(end - begin):
-                squares[v] += (row[v] - mean[v]) * (row[v] - mean[v])
-        for t in range(times - last, times):
-            row = curves[t, begin:end]
-            for v in range(end - begin):
-                tail[v] += late_share * row[v]
-        for t in range(0, times, 2):  # the last once more where their number is odd
-            row, after = curves[t, begin:end], curves[min(t + 1, times - 1), begin:end]
-            for v in range(end - begin):
-                higher = row[v] if row[v] > after[v] else after[v]
-                top[v] = higher if higher > top[v] else top[v]
+        tell_level(curves, begin, min(begin + TILE, n), first, stop, last, spread, late, peak)
+
+
+@part
+def tell_level(
+    curves: Any, begin: int, end: int, first: int, stop: int, last: int, spread: Any, late: Any, peak: Any
+) -> None:
+    """What `Level` holds of a tile of curves of (t, n)."""
+    times = curves.shape[0]
+    mean = np.zeros(TILE, np.float32)
+    share, late_share = ONE / _f(stop - first), ONE / _f(last)
+    squares, tail, top = spread[begin:end], late[begin:end], peak[begin:end]
+    squares[:], tail[:], top[:] = ZERO, ZERO, LOW
+    for t in range(first, stop):
+        row = curves[t, begin:end]
         for v in range(end - begin):
-            squares[v] = np.sqrt(share * squares[v])
+            mean[v] += share * row[v]
+    for t in range(first, stop):
+        row = curves[t, begin:end]
+        for v in range(end - begin):
+            squares[v] += (row[v] - mean[v]) * (row[v] - mean[v])
+    for t in range(times - last, times):
+        row = curves[t, begin:end]
+        for v in range(end - begin):
+            tail[v] += late_share * row[v]
+    for t in range(0, times, 2):  # the last once more where their number is odd
+        row, after = curves[t, begin:end], curves[min(t + 1, times - 1), begin:end]
+        for v in range(end - begin):
+            higher = row[v] if row[v] > after[v] else after[v]
+            top[v] = higher if higher > top[v] else top[v]
+    for v in range(end - begin):
+        squares[v] = np.sqrt(share * squares[v])
 
 
 @kernel
