@@ -37,12 +37,10 @@ class BolusError(Exception):
     """One refusal, in words for the person whose file it is; it survives pickling between processes."""
 
     def __init__(self, code: Code, file: Path | str, seen: str, expected: str, mend: str) -> None:
-        super().__init__(code, str(file), seen, expected, mend)
+        file, seen, expected, mend = (printable(str(part)) for part in (file, seen, expected, mend))
+        super().__init__(code, file, seen, expected, mend)
         self.code = Code(code)
-        self.file = str(file)
-        self.seen = seen
-        self.expected = expected
-        self.mend = mend
+        self.file, self.seen, self.expected, self.mend = file, seen, expected, mend
 
     def __str__(self) -> str:
         return f"{self.code} {self.file}: {self.sentence()}"
@@ -50,6 +48,16 @@ class BolusError(Exception):
     def sentence(self) -> str:
         """Seen, expected and mend as one line, without code and file."""
         return f"saw {self.seen}; expected {self.expected}. {self.mend}"
+
+
+def printable(text: str) -> str:
+    """The text on one line that no terminal obeys and any encoding holds: what is neither, as its escape.
+
+    A name on disk may hold line breaks, terminal codes, marks that turn the writing round, and bytes of no text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

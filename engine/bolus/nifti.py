@@ -129,7 +129,7 @@ def _header(path: Path, head: bytes) -> Any:
         endianness = {length.to_bytes(4, "little"): "<", length.to_bytes(4, "big"): ">"}.get(head[:4])
         if endianness and head[at : at + len(magic)] == magic and len(head) >= length:
             return kind(head[:length], endianness=endianness, check=False)
-    mend = "Check that this is an image; pairs (.hdr/.img) and DICOM must be converted to .nii.gz."
+    mend = "Check that this is an image; any other kind must be converted to .nii.gz."
     raise BolusError(
         Code.CORRUPT, path, f"a file that begins with {head[:16]!r}", "a NIfTI-1 or NIfTI-2 file", mend
     )

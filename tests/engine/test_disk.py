@@ -50,7 +50,7 @@ DAMAGED_FILES = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", "Git LFS"),
     "annex": (b"/annex/objects/MD5E-s12--aa.nii.gz\n", "git-annex"),
     "text": (b"this is no image at all, whatever its name says", "begins with"),
-    "dicom": (bytes(128) + b"DICM" + bytes(800), "begins with"),
+    "dicom": (bytes(128) + b"DICM" + bytes(800), "DICOM"),
 }
 
 

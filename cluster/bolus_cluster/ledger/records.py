@@ -100,7 +100,8 @@ def enter(out: Path, record: Record) -> None:
         (out / LOGS / f"{record.scan}.log").unlink(missing_ok=True)
     numbers = {name: value for name, value in record.numbers.items() if math.isfinite(value)}
     text = json.dumps(asdict(record) | {"numbers": numbers}, indent=1, ensure_ascii=False)
-    write_whole(_entry(out, record.scan), text.encode() + b"\n")
+    # json.loads takes what "surrogatepass" lets through: names of files may be bytes of no text.
+    write_whole(_entry(out, record.scan), text.encode(errors="surrogatepass") + b"\n")
 
 
 def look_up(out: Path, scan: str) -> Record | None:
