@@ -42,6 +42,11 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
         for temporary, final in waiting.items():
             temporary.replace(final)
         _sync_folder(folder)
+    except OSError as error:
+        error.filename = str(
+            folder
+        )  # a full disk does not say where it is, and nobody knows the hidden names
+        raise
     finally:
         for temporary in waiting:
             temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
@@ -18,25 +17,13 @@ from bolus_cluster.ledger.records import Record, records
 from tests.cluster.broken import Case, phantom, place
 from tests.cluster.broken_files import BYTES, DATA, HEADERS, WHOLE
 from tests.cluster.broken_words import FIELDS, NAMES, SYNTAX, WELL, manifest_of_strangers
-from tests.cluster.tools import contents
+from tests.cluster.tools import bolus, contents, table
 
-OPEN = [sys.executable, "-c", "from bolus_cluster.cli import main; main()"]
 SPOILT = BYTES | HEADERS | DATA | FIELDS | SYNTAX | NAMES
 UNUSUAL = WELL | {name: Case("dsc", spoil, "", "") for name, spoil in WHOLE.items()}
 PLAIN = {f"plain{kind}": Case(kind, lambda at: None, "", "") for kind in ("dsc", "asl")}
 CASES = SPOILT | UNUSUAL | PLAIN
 BOMBS = ("headerbomb", "gzbomb", "overfull")
-
-
-def bolus(cwd: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*OPEN, *map(str, arguments)], cwd=cwd, capture_output=True, encoding="utf-8", check=False
-    )
-
-
-def table(out: Path) -> list[dict[str, str]]:
-    with (out / "scans.tsv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,15 @@ def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished
     before = contents(top)
     given = top / "data" / "derivatives" / "given"
     said = bolus(
-        top / "here", "run", top / "data", top / "out", "participant", "--workers", 2, "--derivatives", given
+        "run",
+        top / "data",
+        top / "out",
+        "participant",
+        "--workers",
+        2,
+        "--derivatives",
+        given,
+        cwd=top / "here",
     )
     return Finished(said, top, before)
 
@@ -134,7 +129,7 @@ def test_a_row_for_every_scan_and_nothing_but_rows(finished: Finished) -> None:
 
 
 def test_the_status_tells_every_failure_on_a_line_of_its_own(finished: Finished) -> None:
-    said = bolus(finished.top / "here", "status", finished.out)
+    said = bolus("status", finished.out)
     assert said.returncode == 0
     told = [line for line in said.stdout.splitlines() if line.startswith("  sub-")]
     assert len(told) == len(SPOILT)
@@ -153,7 +148,7 @@ def test_nothing_is_written_but_in_the_output_folder(finished: Finished) -> None
 def test_a_rerun_tries_the_spoilt_ones_again_and_touches_nothing_else(finished: Finished) -> None:
     maps = {name: found for name, found in contents(finished.out).items() if "/perf/" in name}
     said = bolus(
-        finished.top / "here", "run", finished.data, finished.out, "participant", "--workers", 1, "--derivatives",
+        "run", finished.data, finished.out, "participant", "--workers", 1, "--derivatives",
         finished.data / "derivatives" / "given",
     )  # fmt: skip
     assert said.returncode == 1
@@ -171,21 +166,20 @@ finally:
 """
 
 
-def peak(finished: Finished, out: Path, name: str) -> int:
-    """Bytes that a run over one scan took at most."""
-    told = ["--participant-label", name, "--workers", "1"]
+def peak(finished: Finished, out: Path, *names: str) -> int:
+    """Bytes that a run over some scans took at most."""
+    told = ["--participant-label", ",".join(names), "--workers", "1"]
     said = subprocess.run(
         [sys.executable, "-c", PEAK, "run", finished.data, out, "participant", *told],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert "1 failed" in said.stdout, said.stderr
+    assert f"{len(names)} failed" in said.stdout, said.stderr
     return int(said.stdout.rpartition("peak ")[2]) << 10
 
 
 def test_a_bomb_is_refused_before_memory_is_taken_for_it(finished: Finished, tmp_path: Path) -> None:
     usual = peak(finished, tmp_path / "usual", "constant")
-    for name in BOMBS:
-        assert peak(finished, tmp_path / name, name) < usual + (32 << 20)
+    assert peak(finished, tmp_path / "bombs", *BOMBS) < usual + (32 << 20)
 
 
 def test_labels_of_a_manifest_never_leave_the_folder(source: Path, tmp_path: Path) -> None:
@@ -194,7 +188,8 @@ def test_labels_of_a_manifest_never_leave_the_folder(source: Path, tmp_path: Pat
     listed = tmp_path / "in" / "deep" / "scans.tsv"
     listed.write_text(manifest_of_strangers(str(image)), encoding="utf-8")
     said = bolus(
-        tmp_path / "in", "run", source, tmp_path / "in" / "out", "participant", "--manifest", listed, "--workers", 1
+        "run", source, tmp_path / "in" / "out", "participant", "--manifest", listed, "--workers", 1,
+        cwd=tmp_path / "in",
     )  # fmt: skip
     rows = table(tmp_path / "in" / "out")
     assert said.returncode == 1
@@ -212,20 +207,17 @@ def test_a_folder_whose_name_is_no_text_serves_as_any_other(source: Path, tmp_pa
     spoilt.json.unlink()
     listed = root / "scans.tsv"
     listed.write_text("subject\tmodality\tpath\ngood\tdsc\tsub-good/perf/sub-good_dsc.nii.gz\n")
-    said = bolus(tmp_path, "run", root, root / "out", "participant", "--workers", 1)
+    said = bolus("run", root, root / "out", "participant", "--workers", 1, errors="surrogateescape")
     assert said.returncode == 1
     assert "2 scans: 1 done, 1 failed" in said.stdout and "Traceback" not in said.stderr
     (failed,) = [row for row in table(root / "out") if row["state"] == "failed"]
     assert failed["file"] == printable(str(spoilt.image)) and failed["code"] == "E_META"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    said = bolus(
-        tmp_path, "run", elsewhere, tmp_path / "out", "participant", "--manifest", listed, "--workers", 1
-    )
+    asked = ("run", elsewhere, tmp_path / "out", "participant", "--manifest", listed, "--workers", 1)
+    said = bolus(*asked)
     assert said.returncode == 0, said.stderr
-    again = bolus(
-        tmp_path, "run", elsewhere, tmp_path / "out", "participant", "--manifest", listed, "--workers", 1
-    )
+    again = bolus(*asked)
     assert "1 stood as they were" in again.stdout
 
 

@@ -74,9 +74,13 @@ def write_whole(path: Path, data: bytes) -> bool:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(
+                path.parent
+            )  # a full disk does not say where it is, and nobody knows `temporary`
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

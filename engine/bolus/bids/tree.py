@@ -176,6 +176,8 @@ def _assemble(
         check_files(scan, [root, *derivatives])
     except BolusError as problem:
         return Found(scan, problem)
+    except PermissionError as error:  # a folder whose files one may list, but not look at
+        return Found(scan, no_permission(Path(error.filename or scan.images[0])))
     return Found(scan)
 
 
