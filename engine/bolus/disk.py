@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 from collections.abc import Callable
@@ -40,6 +41,8 @@ def size(path: Path) -> int:
         raise BolusError(Code.PATH, path, seen, "a file or a link to one", mend) from error
     except OSError as error:  # a loop of links, a file used as a folder, a name too long
         seen = error.strerror or str(error)
+        if error.errno == errno.ELOOP:
+            seen = f"a link to {path.readlink()} that leads round in a circle"
         raise BolusError(Code.PATH, path, seen, "a file", "Correct the path.") from error
     if not stat.S_ISREG(status.st_mode):
         seen = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
@@ -192,6 +195,8 @@ def _damaged(path: Path, error: BaseException, done: int = 0) -> BolusError:
         what = (
             "a damaged gzip file: its content does not have the checksum (CRC) that it had when it was packed"
         )
+    elif "Not a gzipped file" in str(error):
+        what = "a gzip file with other bytes behind its end"
     else:
         what = f"a damaged gzip file ({error})"
     if done:

@@ -148,7 +148,7 @@ def _shape(path: Path, header: Any) -> tuple[int, ...]:
             Code.SHAPE, path, f"a shape of {tuple(used)}", "at least 1 along every axis", RECONVERT
         )
     if len(used) not in (3, 4):
-        expected = "an image (x, y, z) or a series (x, y, z, t)"
+        expected = "an image (x, y, z) or a series (x, y, z, t), time being the fourth axis"
         raise BolusError(Code.SHAPE, path, f"a shape of {tuple(used)}", expected, RECONVERT)
     return tuple(used)
 

@@ -79,6 +79,11 @@ def one_volume(index: int, value: float) -> Spoil:
     return voxels(change)
 
 
+def some_nan(values: np.ndarray) -> np.ndarray:
+    values[12, 12, 1:3, 4:10] = np.nan
+    return values
+
+
 ONES = np.ones(SHAPE, np.uint8)
 SOFT = np.full(SHAPE, 0.5, np.float32)
 SOFT[0] = 0.25
@@ -88,7 +93,7 @@ BYTES = {
     "crc": bad(content(lambda raw: raw[:-8] + b"abcd" + raw[-4:]), "E_CORRUPT", "CRC"),
     "notrailer": bad(content(lambda raw: raw[:-8]), "E_CORRUPT", "incomplete"),
     "bitflip": bad(content(flipped), "E_CORRUPT", "CRC"),
-    "garbage": bad(content(lambda raw: raw + b"what an aborted upload left"), "E_CORRUPT", "gzip"),
+    "garbage": bad(content(lambda raw: raw + b"what an aborted upload left"), "E_CORRUPT", "behind its end"),
     "empty": bad(content(lambda raw: b""), "E_CORRUPT", "empty file (0 bytes)"),
     "zeros": bad(content(lambda raw: bytes(len(raw))), "E_CORRUPT", "zero"),
     "html": bad(content(lambda raw: PAGE), "E_CORRUPT", "web page"),
@@ -101,7 +106,7 @@ BYTES = {
     "pair": bad(header(magic=b"ni1"), "E_CORRUPT", ".hdr/.img"),
     "twice": bad(content(gzip.compress), "E_CORRUPT", "gzipped twice"),
     "dangling": bad(link("../../.git/annex/objects/aa/MD5E-s1--a.nii.gz"), "E_PATH", "where nothing is", "datalad get"),
-    "loop": bad(lambda at: link(at.image.name)(at), "E_PATH", "link"),
+    "loop": bad(lambda at: link(at.image.name)(at), "E_PATH", "circle"),
     "outside": bad(link("/etc/hostname"), "E_PATH", "leaves the data set", "/etc/hostname"),
     "folder": bad(folder, "E_PATH", "a folder"),
     "pipe": bad(pipe, "E_PATH", "pipe"),
@@ -116,6 +121,7 @@ HEADERS = {
     "zerovolumes": bad(header(dim_4=0), "E_SHAPE", "at least 1"),
     "negative": bad(header(dim_3=-3), "E_SHAPE", "-3"),
     "fived": bad(header(dim_0=5, dim_4=20, dim_5=2), "E_SHAPE", "(24, 24, 4, 20, 2)"),
+    "vector": bad(header(dim_0=5, dim_4=1, dim_5=40), "E_SHAPE", "(24, 24, 4, 1, 40)", "fourth axis"),
     "cutoff": bad(unpacked(lambda raw: raw[:-1000]), "E_CORRUPT", "cut short by 1000"),
     "complex": bad(header(datatype=32, bitpix=64), "E_CORRUPT", "complex64", "magnitude"),
     "nanslope": bad(header(scl_slope=np.nan), "E_CORRUPT", "scl_slope"),
@@ -157,6 +163,16 @@ DATA = {
     "aslnan": bad(voxels(lambda v: v * np.nan), "E_DATA", "finite", contrast="asl"),
     "aslzero": bad(voxels(lambda v: v * 0), "E_DATA", "zeros", contrast="asl"),
 }  # fmt: skip
+
+DOUBTFUL = {
+    "somenan": Case("dsc", voxels(some_nan), "", "", ("12 samples", "NaN or infinite")),
+    "clipped": Case("dsc", voxels(lambda v: np.minimum(v, np.quantile(v, 0.98)).astype(np.int16)), "", "", ("saturated",)),
+    "nowhere": Case("dsc", header(qform_code=0, sform_code=0), "", "", ("place in space is unknown",)),
+    "twoplaces": Case("dsc", header(qform_code=1, sform_code=4, qoffset_x=-60), "", "", ("mm apart", "sform was used")),
+    "mssaid": Case("dsc", header(pixdim_4=1500, xyzt_units=2 | 8), "", "", ("milliseconds",)),
+    "onesecond": Case("dsc", header(pixdim_4=1, xyzt_units=2 | 8), "", "", ("1 s between volumes",)),
+}  # fmt: skip
+"""Files that can be computed, with something in them that must be told."""
 
 WHOLE = {
     "unpackedgz": stored(nibabel.Nifti1Image, np.int16, packed=False),

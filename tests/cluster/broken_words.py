@@ -53,11 +53,11 @@ FIELDS = {
 }  # fmt: skip
 
 SYNTAX = {
-    "jsoncomma": dsc(text(lambda t: t.replace("\n}", ",\n}")), "E_META", "line", "comma"),
+    "jsoncomma": dsc(text(lambda t: t.replace("\n}", ",\n}")), "E_META", "line", "Remove the comma"),
     "jsoncomment": dsc(text(lambda t: "// from the scanner\n" + t), "E_META", "line 1", "comment"),
     "jsonquotes": dsc(text(lambda t: t.replace('"', "'")), "E_META", "line 2", "double quotation marks"),
-    "jsondecimal": dsc(text(lambda t: t.replace("0.03", "0,03")), "E_META", "line"),
-    "jsonhalf": dsc(text(lambda t: t[:-20]), "E_META", "line"),
+    "jsondecimal": dsc(text(lambda t: t.replace("0.03", "0,03")), "E_META", "line", "with a point"),
+    "jsonhalf": dsc(text(lambda t: t[:-20]), "E_META", "line", "cut short"),
     "jsonlist": dsc(text(lambda t: f"[{t}]"), "E_META", "JSON list", "braces"),
     "jsontwice": dsc(text(lambda t: t.replace("{", '{"EchoTime": 0.04,', 1)), "E_META", "given twice"),
     "jsonempty": dsc(text(lambda t: ""), "E_CORRUPT", "0 bytes"),

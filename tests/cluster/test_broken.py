@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +17,15 @@ from bolus.errors import printable
 from bolus.nifti import load
 from bolus_cluster.ledger.records import Record, records
 from tests.cluster.broken import Case, phantom, place
-from tests.cluster.broken_files import BYTES, DATA, HEADERS, WHOLE
+from tests.cluster.broken_files import BYTES, DATA, DOUBTFUL, HEADERS, WHOLE
 from tests.cluster.broken_words import FIELDS, NAMES, SYNTAX, WELL, manifest_of_strangers
 from tests.cluster.tools import bolus, contents, table
 
 SPOILT = BYTES | HEADERS | DATA | FIELDS | SYNTAX | NAMES
 UNUSUAL = WELL | {name: Case("dsc", spoil, "", "") for name, spoil in WHOLE.items()}
 PLAIN = {f"plain{kind}": Case(kind, lambda at: None, "", "") for kind in ("dsc", "asl")}
-CASES = SPOILT | UNUSUAL | PLAIN
+CASES = SPOILT | UNUSUAL | DOUBTFUL | PLAIN
+COUNTS = f"{len(UNUSUAL | PLAIN)} done, {len(DOUBTFUL)} done_with_warnings, {len(SPOILT)} failed"
 BOMBS = ("headerbomb", "gzbomb", "overfull")
 
 
@@ -113,6 +116,17 @@ def test_what_is_only_unusual_has_the_maps_of_the_plain_scan(finished: Finished,
         np.testing.assert_allclose(ours.grid.affine, theirs.grid.affine, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_is_doubtful_is_computed_and_told(finished: Finished, name: str) -> None:
+    record = finished.record(name)
+    assert record.state == "done_with_warnings" and record.outputs
+    (row,) = [row for row in table(finished.out) if row["scan"] == record.scan]
+    sidecar = json.loads((finished.out / f"sub-{name}/perf/sub-{name}_desc-osvd_cbf.json").read_text())
+    for word in DOUBTFUL[name].words:
+        assert word in row["message"] and word in " ".join(sidecar["Warnings"])
+        assert f"{record.scan}  done_with_warnings" in finished.said.stderr and word in finished.said.stderr
+
+
 def test_a_row_for_every_scan_and_nothing_but_rows(finished: Finished) -> None:
     assert finished.said.returncode == 1
     rows = table(finished.out)
@@ -122,7 +136,7 @@ def test_a_row_for_every_scan_and_nothing_but_rows(finished: Finished) -> None:
     head, *lines = (finished.out / "scans.tsv").read_text(encoding="utf-8").split("\n")[:-1]
     assert len(lines) == len(rows)
     assert {line.count("\t") for line in lines} == {head.count("\t")}
-    assert f"{len(rows)} scans: {len(rows) - len(failed)} done, {len(failed)} failed" in finished.said.stdout
+    assert f"{len(rows)} scans: {COUNTS}" in finished.said.stdout
     assert "E_INTERNAL" not in finished.said.stderr and "Traceback" not in finished.said.stderr
     assert len(finished.said.stderr.splitlines()) == len(rows)
     assert all(line.isprintable() for line in finished.said.stderr.splitlines())
@@ -133,7 +147,10 @@ def test_the_status_tells_every_failure_on_a_line_of_its_own(finished: Finished)
     assert said.returncode == 0
     told = [line for line in said.stdout.splitlines() if line.startswith("  sub-")]
     assert len(told) == len(SPOILT)
-    assert f"{len(CASES)} scans: {len(CASES) - len(SPOILT)} done, {len(SPOILT)} failed" in said.stdout
+    assert f"{len(CASES)} scans: {COUNTS}" in said.stdout
+    codes = Counter(case.code for case in SPOILT.values())
+    assert "failed: " in said.stdout
+    assert all(f"{count} {code}" in said.stdout for code, count in codes.items())
 
 
 def test_nothing_is_written_but_in_the_output_folder(finished: Finished) -> None:
@@ -222,5 +239,5 @@ def test_a_folder_whose_name_is_no_text_serves_as_any_other(source: Path, tmp_pa
 
 
 def test_the_table_of_cases_names_each_once() -> None:
-    parts = (BYTES, HEADERS, DATA, FIELDS, SYNTAX, NAMES, WELL, WHOLE, PLAIN)
+    parts = (BYTES, HEADERS, DATA, FIELDS, SYNTAX, NAMES, WELL, WHOLE, DOUBTFUL, PLAIN)
     assert len(CASES) == sum(map(len, parts))

@@ -167,7 +167,7 @@ def _object(path: Path, text: str) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
     except json.JSONDecodeError as error:
         line = text.splitlines()[error.lineno - 1] if text.strip() else ""
-        seen = f"no JSON in line {error.lineno}, column {error.colno}: {line.strip()[:60]!r} ({error.msg})"
+        seen = f"no JSON in line {error.lineno}, column {error.colno}: {line.strip()[:60]!r}"
         raise BolusError(Code.META, path, seen, "JSON", _syntax(text, error)) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a bottomless nest
         raise BolusError(Code.META, path, str(error), "JSON", "Write the sidecar again.") from error
@@ -191,7 +191,7 @@ def _syntax(text: str, error: json.JSONDecodeError) -> str:
         return "Write numbers with a point, not a comma."
     if not after or error.msg.startswith("Unterminated"):
         return "The file is cut short: copy it or convert the scan again."
-    return "Correct the JSON syntax; a comma too many or too few is the usual cause."
+    return f"Correct the syntax ({error.msg.lower()}); a comma too many or too few is the usual cause."
 
 
 def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
