@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import BolusError, Code
+from bolus.strangers import stranger
 
 GZIP = b"\x1f\x8b"
 # Deflate packs empty background up to 1000:1, so a small mask may; no measured series comes near 100:1.
@@ -20,13 +22,6 @@ MOST_RATIO = 100
 MOST_BYTES = 64 << 30
 MOST_TEXT = 16 << 20
 SLACK = 1 << 20
-
-POINTERS = (
-    (b"version https://git-lfs", "a Git LFS pointer", "Run `git lfs pull` in the data set."),
-    (b"/annex/objects/", "a git-annex pointer", "Run `datalad get` or `git annex get` in the data set."),
-    (b"<!doctype", "a web page", "Download the file itself: this is the page about it, or a login page."),
-    (b"<html", "a web page", "Download the file itself: this is the page about it, or a login page."),
-)
 
 
 def size(path: Path) -> int:
@@ -45,6 +40,8 @@ def size(path: Path) -> int:
         raise BolusError(Code.PATH, path, seen, "a file or a link to one", mend) from error
     except OSError as error:  # a loop of links, a file used as a folder, a name too long
         seen = error.strerror or str(error)
+        if error.errno == errno.ELOOP:
+            seen = f"a link to {path.readlink()} that leads round in a circle"
         raise BolusError(Code.PATH, path, seen, "a file", "Correct the path.") from error
     if not stat.S_ISREG(status.st_mode):
         seen = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
@@ -79,11 +76,12 @@ def read_image(path: Path, head: int, announced: Callable[[bytes], int]) -> tupl
     with _open(path) as file:
         start = file.read(head)
     packed = start.startswith(GZIP)
-    if not packed:
-        _refuse_stranger(path, start)
-    elif not (start := _inflate_start(path, head)):
+    if packed and not (start := _inflate_start(path, head)):
         seen = f"a gzip file of {length} bytes that holds nothing"
         raise BolusError(Code.CORRUPT, path, seen, "a gzipped image", "Copy the file again from its source.")
+    if known := stranger(start):
+        what, mend = known
+        raise BolusError(Code.CORRUPT, path, what, "a NIfTI image", mend)
     total = announced(start)
     _judge(path, length, total, packed)
     raw = _read(path)
@@ -120,13 +118,6 @@ def _read(path: Path) -> bytes:
             seen = f"a read error ({error.strerror or error})"
             mend = "Check the disk or the network share, then copy the file again."
             raise BolusError(Code.CORRUPT, path, seen, "a file that can be read to its end", mend) from error
-
-
-def _refuse_stranger(path: Path, start: bytes) -> None:
-    for mark, what, mend in POINTERS:
-        if mark in start[:256].lower():
-            first = start[:60].decode("ascii", "replace").split("\n", 1)[0]
-            raise BolusError(Code.CORRUPT, path, f"{what} ({first!r})", "the image itself", mend)
 
 
 def _inflate_start(path: Path, head: int) -> bytes:
@@ -197,6 +188,17 @@ def _wrong_length(path: Path, seen: int, expected: int) -> BolusError:
 
 
 def _damaged(path: Path, error: BaseException, done: int = 0) -> BolusError:
-    seen = f"a damaged or incomplete gzip file ({error}; {done} bytes could be unpacked)"
+    if isinstance(error, EOFError):
+        what = "an incomplete gzip file: it ends before its content does"
+    elif "CRC" in str(error):
+        what = (
+            "a damaged gzip file: its content does not have the checksum (CRC) that it had when it was packed"
+        )
+    elif "Not a gzipped file" in str(error):
+        what = "a gzip file with other bytes behind its end"
+    else:
+        what = f"a damaged gzip file ({error})"
+    if done:
+        what += f"; {done} bytes could be unpacked"
     mend = "Compare the file's checksum with its source and copy it again."
-    return BolusError(Code.CORRUPT, path, seen, "a whole gzip file with a matching CRC", mend)
+    return BolusError(Code.CORRUPT, path, what, "a whole gzip file", mend)

@@ -129,7 +129,7 @@ def _header(path: Path, head: bytes) -> Any:
         endianness = {length.to_bytes(4, "little"): "<", length.to_bytes(4, "big"): ">"}.get(head[:4])
         if endianness and head[at : at + len(magic)] == magic and len(head) >= length:
             return kind(head[:length], endianness=endianness, check=False)
-    mend = "Check that this is an image; pairs (.hdr/.img) and DICOM must be converted to .nii.gz."
+    mend = "Check that this is an image; any other kind must be converted to .nii.gz."
     raise BolusError(
         Code.CORRUPT, path, f"a file that begins with {head[:16]!r}", "a NIfTI-1 or NIfTI-2 file", mend
     )
@@ -148,7 +148,7 @@ def _shape(path: Path, header: Any) -> tuple[int, ...]:
             Code.SHAPE, path, f"a shape of {tuple(used)}", "at least 1 along every axis", RECONVERT
         )
     if len(used) not in (3, 4):
-        expected = "an image (x, y, z) or a series (x, y, z, t)"
+        expected = "an image (x, y, z) or a series (x, y, z, t), time being the fourth axis"
         raise BolusError(Code.SHAPE, path, f"a shape of {tuple(used)}", expected, RECONVERT)
     return tuple(used)
 

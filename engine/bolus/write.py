@@ -133,6 +133,11 @@ def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
         for temporary, final in names.items():
             temporary.replace(final)
         _sync_folder(folder)
+    except OSError as error:
+        error.filename = str(
+            folder
+        )  # a full disk does not say where it is, and nobody knows the hidden names
+        raise
     finally:
         for temporary in names:
             temporary.unlink(missing_ok=True)

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["cpu", "cuda"]
+API_ERRORS = ("CUDARuntimeError", "CUDADriverError", "CudaAPIError")
+ALLOCATION_FAILED = 2
+"""cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY are the same number."""
 
 
 class DeviceUnavailable(RuntimeError):
@@ -81,6 +84,29 @@ def free_memory(device: Device) -> int:
     if device.kind == "cuda":
         return int(cupy().cuda.runtime.memGetInfo()[0])
     return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU is spent, whoever says it: CuPy, its libraries or Numba.
+
+    Told by name, for their types exist only where they are installed. The host's own MemoryError is none.
+    """
+    for kind in type(error).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package == "cupy" and kind.__name__ == "OutOfMemoryError":
+            return True
+        if package in ("cupy", "cupy_backends", "numba", "cuda"):
+            number = getattr(error, "status", getattr(error, "code", None))
+            by_number = kind.__name__ in API_ERRORS and number == ALLOCATION_FAILED
+            if by_number or "ALLOC_FAILED" in str(error):
+                return True
+    return False
+
+
+def release_memory() -> None:
+    """Give back what CuPy keeps of the GPU's memory for later arrays."""
+    if find_spec("cupy") is not None:
+        cupy().get_default_memory_pool().free_all_blocks()
 
 
 def on_device(array: NDArray[Any]) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import fields, replace
 from pathlib import Path
 
 from bolus_cluster.ledger import table
-from bolus_cluster.ledger.records import Record, enter
+from bolus_cluster.ledger.records import Record, enter, look_up
 
 DONE = Record("sub-2_dsc", "2", "b", "dsc", "done", attempts=1, seconds=1.5, voxels=7, numbers={"cbf": 40.25})
 FAILED = Record("sub-1_asl", "1", None, "asl", "failed", code="E_META", message="a\tb\nc", attempts=2)
@@ -40,3 +41,18 @@ def test_an_unchanged_table_is_not_written(tmp_path: Path) -> None:
 
 def test_every_column_is_a_field_of_the_record() -> None:
     assert set(table.COLUMNS) <= {field.name for field in fields(Record)}
+
+
+def test_a_row_is_a_row_whatever_stands_in_it(tmp_path: Path) -> None:
+    odd = '"opened\tand\r\nnever\x1b[31m closed\u2028 \udcff'
+    enter(tmp_path, replace(FAILED, message=odd, file=odd))
+    enter(tmp_path, DONE)
+    table.write(tmp_path)
+    text = (tmp_path / table.FILE).read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 3
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+        rows = list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=quoting))
+        assert [row["scan"] for row in rows] == ["sub-1_asl", "sub-2_dsc"]
+        assert "never\\x1b[31m closed \\udcff" in rows[0]["message"] and rows[0]["attempts"] == "2"
+    found = look_up(tmp_path, FAILED.scan)
+    assert found is not None and found.message == odd

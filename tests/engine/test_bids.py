@@ -86,6 +86,9 @@ ODD = {
     "control": (["sub-01_acq-\x1b[31m_asl.nii.gz"], Code.PATH, r"\x1b"),
     "dots": (["sub-01_acq-.._asl.nii.gz"], Code.PATH, ".."),
     "not unicode": ([os.fsdecode(b"sub-01_acq-\xff_asl.nii.gz")], Code.PATH, r"\udcff"),
+    "long": (["sub-01_acq-" + "a" * 200 + "_asl.nii.gz"], Code.PATH, "211 characters"),
+    "capitals": (["sub-01_ASL.nii.gz"], Code.PATH, "_ASL.nii.gz"),
+    "capital ending": (["sub-01_asl.NII.GZ"], Code.PATH, "_asl.NII.GZ"),
     "no entities": (["_asl.nii.gz"], Code.PATH, "_asl.nii.gz"),
     "twice": (["sub-01_run-1_run-2_asl.nii.gz"], Code.PATH, "run-1_run-2"),
     "another subject": (["sub-02_asl.nii.gz"], Code.PATH, "sub-02_asl.nii.gz in sub-01"),
@@ -104,6 +107,7 @@ def test_an_odd_name_is_a_row_of_its_own_and_stops_nothing(study, case):
     assert problem.code == code
     assert seen in problem.seen
     assert found[1].scan.key == "sub-03_asl" and found[1].problem is None
+    assert all(len(each) < 200 for each in keys(found))
     assert all(
         each.isascii() and each.isprintable() and "/" not in each and ".." not in each for each in keys(found)
     )
@@ -127,6 +131,34 @@ def test_a_link_out_of_the_tree_is_refused(study, tmp_path, what, refused):
     found = find_scans(root)
     problem = the_problem(found)
     assert problem.code == Code.PATH and str(outside) in problem.seen
+    assert found[1].problem is None
+
+
+@pytest.mark.parametrize(
+    ("target", "seen"), [("../../.git/annex/objects/aa", "where nothing is"), ("sub-01_asl.nii.gz", "circle")]
+)
+def test_a_link_to_nothing_is_known_before_the_scan_is_begun(study, target, seen):
+    root = study("sub-01/perf/sub-01_asl.json", "sub-02/perf/sub-02_asl.nii.gz")
+    (root / "sub-01/perf/sub-01_asl.nii.gz").symlink_to(target)
+    found = find_scans(root)
+    problem = the_problem(found)
+    assert problem.code == Code.PATH and seen in problem.seen
+    assert found[1].problem is None
+
+
+def test_a_folder_whose_files_one_may_not_look_at_is_a_row_of_its_own(study, monkeypatch):
+    root = study("sub-01/perf/sub-01_asl.nii.gz", "sub-02/perf/sub-02_asl.nii.gz")
+    real = type(root).is_symlink
+
+    def is_symlink(self):
+        if self.parent == root / "sub-01/perf":
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr("pathlib.Path.is_symlink", is_symlink)
+    found = find_scans(root)
+    problem = the_problem(found)
+    assert problem.code == Code.PERM and problem.file.startswith(str(root / "sub-01/perf"))
     assert found[1].problem is None
 
 

@@ -50,7 +50,12 @@ DAMAGED_FILES = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", "Git LFS"),
     "annex": (b"/annex/objects/MD5E-s12--aa.nii.gz\n", "git-annex"),
     "text": (b"this is no image at all, whatever its name says", "begins with"),
-    "dicom": (bytes(128) + b"DICM" + bytes(800), "begins with"),
+    "gzipped twice": (gzip.compress(whole()), "gzipped twice"),
+    "zip": (b"PK\x03\x04" + bytes(600), "ZIP archive"),
+    "zeros": (bytes(900), "zeros"),
+    "picture": (b"\xff\xd8\xff\xe0" + bytes(600), "JPEG"),
+    "dicom, packed": (gzip.compress(bytes(128) + b"DICM" + bytes(800)), "DICOM"),
+    "dicom": (bytes(128) + b"DICM" + bytes(800), "DICOM"),
 }
 
 
@@ -62,6 +67,15 @@ def test_a_damaged_file_is_refused(tmp_path, damage, refused):
     error = refused(nifti.load, path)
     assert error.code == Code.CORRUPT
     assert seen in error.seen
+
+
+def test_words_within_a_header_make_no_stranger_of_an_image(tmp_path):
+    """Tools write names of files and more into the free text of a header."""
+    image = nibabel.Nifti1Image(series(), AFFINE)
+    image.header["descrip"] = b"<html> from /annex/objects/"
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(image, path)
+    np.testing.assert_array_equal(nifti.load(path)[0].data, series())
 
 
 def test_a_flipped_bit_is_refused_or_harmless(tmp_path):
@@ -155,7 +169,7 @@ def test_what_is_no_file_is_refused(tmp_path, refused):
     seen = {
         "folder": "a folder",
         "dangling": ".git/annex/objects/aa.nii.gz",
-        "circle": "symbolic links",
+        "circle": "in a circle",
         "pipe": "pipe",
         "missing": "no such file",
     }

@@ -113,3 +113,12 @@ def test_bad_rows_of_a_manifest_stop_nothing(tmp_path, refused):
     error = refused(from_manifest, path, participants=["04"])
     assert error.code == Code.PATH and "04" in error.seen
     assert refused(from_manifest, tmp_path / "none.tsv").code == Code.PATH
+
+
+def test_a_label_that_no_file_could_bear_is_a_row_of_its_own(tmp_path):
+    listed = tmp_path / "scans.tsv"
+    listed.write_text(f"subject\tmodality\tpath\n{'a' * 300}\tdsc\ta.nii\n1\tdsc\tb.nii\n")
+    found = from_manifest(listed)
+    assert found[0].problem is not None and found[0].problem.code == Code.PATH
+    assert "characters" in found[0].problem.seen and found[1].problem is None
+    assert max(len(each.scan.key) for each in found) < 200 > len(found[0].scan.subject)

@@ -173,7 +173,8 @@ DAMAGED_HEADERS = {
     "truncated": ({"dim_4": 7}, Code.CORRUPT, "cut short by 120"),
     "longer": ({"dim_4": 5}, Code.CORRUPT, "120 follow"),
     "not nifti": ({"magic": b"xxx"}, Code.CORRUPT, "begins with"),
-    "pair": ({"magic": b"ni1"}, Code.CORRUPT, "begins with"),
+    "pair": ({"magic": b"ni1"}, Code.CORRUPT, ".hdr/.img pair"),
+    "analyze": ({"magic": b""}, Code.CORRUPT, "Analyze 7.5"),
 }  # fmt: skip
 
 

@@ -25,12 +25,14 @@ def status(out_dir: Path) -> None:
         mend = "Give the OUT_DIR of a `bolus run`."
         raise BolusError(Code.PATH, out_dir, "no ledger (.bolus/scans)", "the output folder of a run", mend)
     states: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
     seconds = 0.0
     failed = []
     for record in records(out_dir):
         states[record.state] += 1
         seconds += record.seconds
         if record.state == "failed":
+            codes[record.code] += 1
             failed.append(f"  {record.scan}  {record.code}  {record.file}: {record.message}")
     for holder in holders(out_dir).values():
         click.echo(pace(holder))
@@ -39,6 +41,8 @@ def status(out_dir: Path) -> None:
     click.echo(f"{total} scans: {counts}" if total else "no scan is finished yet")
     if total:
         click.echo(f"{seconds / total:.2f} s per scan on average, {seconds:.0f} s in all")
+    if codes:
+        click.echo("failed: " + ", ".join(f"{count} {code}" for code, count in codes.most_common()))
     for line in failed:
         click.echo(line)
 

@@ -124,6 +124,7 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
 
 
 def _report(todo: Plan, summary: Summary) -> None:
+    from bolus.errors import printable
     from bolus_cluster.ledger.records import look_up
 
     out = todo.request.out
@@ -139,4 +140,4 @@ def _report(todo: Plan, summary: Summary) -> None:
         click.echo(f"  {record.scan}  {record.code}  {record.file}: {record.message}")
     if len(failed) > FAILURES_SHOWN:
         click.echo(f"  and {len(failed) - FAILURES_SHOWN} more: bolus status {out}")
-    click.echo(f"Maps and scans.tsv are in {out}")
+    click.echo(f"Maps and scans.tsv are in {printable(str(out))}")

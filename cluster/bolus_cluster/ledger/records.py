@@ -74,9 +74,13 @@ def write_whole(path: Path, data: bytes) -> bool:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(
+                path.parent
+            )  # a full disk does not say where it is, and nobody knows `temporary`
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -100,7 +104,8 @@ def enter(out: Path, record: Record) -> None:
         (out / LOGS / f"{record.scan}.log").unlink(missing_ok=True)
     numbers = {name: value for name, value in record.numbers.items() if math.isfinite(value)}
     text = json.dumps(asdict(record) | {"numbers": numbers}, indent=1, ensure_ascii=False)
-    write_whole(_entry(out, record.scan), text.encode() + b"\n")
+    # json.loads takes what "surrogatepass" lets through: names of files may be bytes of no text.
+    write_whole(_entry(out, record.scan), text.encode(errors="surrogatepass") + b"\n")
 
 
 def look_up(out: Path, scan: str) -> Record | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from bolus.errors import printable
 from bolus_cluster.ledger.records import LEDGER, Record, records, write_whole
 
 FILE = "scans.tsv"
 COLUMNS = (
-    "scan", "subject", "session", "modality", "state", "code", "message", "attempts", "seconds", "device",
+    "scan", "subject", "session", "modality", "state", "code", "message", "file", "attempts", "seconds", "device",
     "voxels",
 )  # fmt: skip
 MISSING = "n/a"
@@ -25,7 +26,7 @@ def write(out: Path) -> bool:
     wrote = False
     while True:
         before = _state(out)
-        wrote = write_whole(out / FILE, as_text(records(out)).encode()) or wrote
+        wrote = write_whole(out / FILE, as_text(records(out)).encode(errors="backslashreplace")) or wrote
         if _state(out) == before:
             return wrote
 
@@ -45,12 +46,13 @@ def as_text(entries: Iterable[Record]) -> str:
 
 
 def _cell(value: object) -> str:
-    """One cell; a tab or line break inside a message becomes a space, so that a row stays a row."""
+    """One cell; a tab or line break becomes a space, so that a row stays a row, and no quotation mark opens one."""
     if value is None or value == "":
         return MISSING
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(str(value).split())
+    text = printable(" ".join(str(value).split()))
+    return text if not text.startswith('"') else '"' + text.replace('"', '""') + '"'
 
 
 def _state(out: Path) -> set[tuple[str, int, int]]:

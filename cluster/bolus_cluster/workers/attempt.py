@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -12,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bolus.errors import BolusError, Code
+from bolus.errors import BolusError, Code, of_system
 from bolus.recipe import Recipe, version
 from bolus.series import Outcome, Scan
 from bolus_cluster.ledger.records import (
@@ -125,16 +124,8 @@ def translate(error: Exception, file: str, log: str) -> BolusError:
     if isinstance(error, DeviceUnavailable):
         mend = "Mend what is said there, or use --device auto."
         return BolusError(Code.DEVICE, file, str(error), "a usable GPU", mend)
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        mend = "Free some space or raise the quota, then run again: what is done stays done."
-        return BolusError(Code.SPACE, file, "a full disk or quota", "room for the maps", mend)
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        mend = "Change the permissions (chmod, setfacl), or choose another output folder."
-        return BolusError(Code.PERM, file, "permission denied", "a file or folder one may use", mend)
-    if number == errno.ENOENT:
-        mend = "Restore the file and run again."
-        return BolusError(Code.PATH, file, "no such file", "the file that was there", mend)
+    if isinstance(error, OSError) and (known := of_system(error, file)):
+        return known
     seen = " ".join(f"{type(error).__name__}: {error}".split())
     mend = f"Please report it, with {log}."
     return BolusError(Code.INTERNAL, file, seen, "none: this is a mistake in bolus", mend)

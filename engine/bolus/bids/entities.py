@@ -10,6 +10,8 @@ from pathlib import Path
 
 LABEL = re.compile(r"[0-9A-Za-z+]+")
 UNSAFE = re.compile(r"[^0-9A-Za-z+_-]+")
+MOST = 80
+"""Characters of a name that is made harmless: with its number, twice of it fit into the name of a file."""
 IMAGE = (".nii.gz", ".nii")
 KNOWN = (*IMAGE, ".json", ".tsv")
 
@@ -62,6 +64,6 @@ def bare(label: str, kind: str) -> str:
 
 def harmless(name: str) -> str:
     """A name that can stand in a table and a path whatever `name` holds; different names stay different."""
-    if not UNSAFE.search(name):
+    if not UNSAFE.search(name) and len(name) <= MOST:
         return name
-    return f"{UNSAFE.sub('-', name)}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return f"{UNSAFE.sub('-', name)[:MOST]}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bolus.bids.belongings import derived, names
+from bolus.bids.checks import check_length
 from bolus.bids.entities import LABEL, bare, parse
 from bolus.bids.tree import unusable, with_sidecars
 from bolus.disk import read_text
@@ -110,12 +111,17 @@ def _scan(row: Mapping[str, str], path: Path, folder: Path, derivatives: Sequenc
     name = parse(images[0])
     if name and entities.items() <= name.entities.items():
         entities = {key: value for key, value in name.entities.items() if key != "echo"}
+    stem = "_".join(f"{key}-{value}" for key, value in entities.items())
+    try:
+        check_length(path, stem)
+    except BolusError as problem:
+        return unusable(subject, session, contrast, f"sub-{subject}/{row['path']}", images, problem)
     m0 = folder / row["m0"] if row["m0"] else None
     scan = Scan(
         subject,
         session,
         contrast,
-        "_".join(f"{key}-{value}" for key, value in entities.items()),
+        stem,
         images,
         context=folder / row["aslcontext"] if row["aslcontext"] else None,
         m0=(m0,) if m0 else (),

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from bolus.bids.belongings import calibration, derived, inherited, names, shortest
-from bolus.bids.entities import IMAGE, LABEL, Name, bare, harmless, parse, split
+from bolus.bids.checks import SUFFIX, check_files, checked_name, contrast_of, forget_links, one_of_each
+from bolus.bids.entities import Name, bare, harmless
 from bolus.disk import no_permission
 from bolus.errors import BolusError, Code, nearest
 from bolus.series import Found, Scan
 from bolus_kernels.method import Contrast
-
-SUFFIX: dict[str, Contrast] = {"dsc": "dsc", "asl": "asl"}
 
 
 def find_scans(
@@ -32,7 +30,7 @@ def find_scans(
     Raises BolusError (E_PATH, E_PERM) for a tree that cannot be read, an unknown label, or no scan at all.
     """
     names.cache_clear()  # a second search must see what changed since the first
-    _inside.cache_clear()
+    forget_links()
     root = _folder(root)
     others = [_folder(path) for path in derivatives]
     subjects = _chosen(
@@ -137,11 +135,11 @@ def _scans_of(
     groups: dict[tuple[str, Contrast], list[Name]] = {}
     found = []
     for path in files:
-        kind = _contrast(path)
+        kind = contrast_of(path)
         if kind is None or (contrast and kind != contrast):
             continue
         try:
-            name = _checked_name(path, label, session)
+            name = checked_name(path, label, session)
         except BolusError as problem:
             found.append(unusable(label, session, kind, f"{where}/{path.name}", (path,), problem))
         else:
@@ -153,18 +151,13 @@ def _scans_of(
     return sorted(found, key=lambda each: each.scan.key)
 
 
-def _contrast(path: Path) -> Contrast | None:
-    parts = split(path)
-    return SUFFIX.get(parts[1]) if parts and parts[2] in IMAGE else None
-
-
 def _assemble(
     scan: Scan, images: Sequence[Name], root: Path, subject: Path, derivatives: Sequence[Path]
 ) -> Found:
     first = images[0]
     entities = {key: value for key, value in first.entities.items() if key != "echo"}
     try:
-        _one_of_each(images)
+        one_of_each(images)
         sidecars = [tuple(inherited(name, root, scan.contrast, ".json")) for name in images]
         scan = with_sidecars(scan, sidecars)
         if scan.contrast == "asl":
@@ -180,58 +173,12 @@ def _assemble(
             )
         place = first.path.parent.relative_to(root)
         scan = replace(scan, derivatives=derived(entities, scan.contrast, place, derivatives))
-        _check_inside(scan, [root, *derivatives])
+        check_files(scan, [root, *derivatives])
     except BolusError as problem:
         return Found(scan, problem)
+    except PermissionError as error:  # a folder whose files one may list, but not look at
+        return Found(scan, no_permission(Path(error.filename or scan.images[0])))
     return Found(scan)
-
-
-def _one_of_each(images: Sequence[Name]) -> None:
-    echoes = [int(name.entities.get("echo", "0")) for name in images]
-    if len(set(echoes)) < len(echoes) or (len(echoes) > 1 and 0 in echoes):
-        seen = " and ".join(name.path.name for name in images)
-        mend = "Remove the copy that is not meant, or give each echo its own echo-<index>."
-        raise BolusError(Code.AMBIGUOUS, images[0].path, seen, "one file for one scan (or echo)", mend)
-
-
-def _checked_name(path: Path, subject: str, session: str | None) -> Name:
-    name = parse(path)
-    if name is None or not LABEL.fullmatch(subject) or not (session is None or LABEL.fullmatch(session)):
-        raise _odd_name(path)
-    if (name.entities.get("sub"), name.entities.get("ses")) != (subject, session):
-        where = f"sub-{subject}" + (f"/ses-{session}" if session else "")
-        mend = "Move the file to its own folder, or correct its name."
-        raise BolusError(Code.PATH, path, f"{path.name} in {where}", "a name that says its folder", mend)
-    if not name.entities.get("echo", "0").isdecimal():
-        seen = f"echo-{name.entities['echo']}"
-        raise BolusError(Code.PATH, path, seen, "echo-1, echo-2, ...", "Number the echoes from 1.")
-    if name.entities.get("part", "mag") != "mag":
-        seen = f"part-{name.entities['part']}"
-        mend = "Give the magnitude series; leave the others out of perf/."
-        raise BolusError(Code.META, path, seen, "magnitude images (part-mag, or no part)", mend)
-    return name
-
-
-def _odd_name(path: Path) -> BolusError:
-    seen = f"the name {str(Path(*path.parts[-3:]))!r}"
-    mend = "Rename it: labels hold letters and digits only, and each entity stands once."
-    return BolusError(Code.PATH, path, seen, "key-label pairs as in sub-01_run-2_asl.nii.gz", mend)
-
-
-def _check_inside(scan: Scan, roots: Sequence[Path]) -> None:
-    homes = tuple(roots)
-    for path in scan.files():
-        # Files of one folder share its real place, so most need no walk up to the root of their own.
-        if not _inside(path if path.is_symlink() else path.parent, homes):
-            seen = f"a link that leaves the data set, to {os.path.realpath(path)}"
-            mend = "Copy the file into the data set, or list it in a manifest (`--manifest`)."
-            raise BolusError(Code.PATH, path, seen, "a file in the data set", mend)
-
-
-@lru_cache(maxsize=256)
-def _inside(path: Path, homes: tuple[Path, ...]) -> bool:
-    real = Path(os.path.realpath(path))  # Path.resolve() raises where links go round in a circle
-    return any(real.is_relative_to(os.path.realpath(home)) for home in homes)
 
 
 def _nothing(root: Path, subjects: Sequence[Path], contrast: Contrast | None) -> BolusError:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus.compute.retreat import Machines, by_blocks
 from bolus.series import Curves
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume, bootstrap
@@ -17,44 +18,62 @@ from bolus_kernels.method import Method, VoxelMaps
 
 BLOCK, WHOLE = 16384, 131072
 """Voxels a block, for several threads and for one, to which nothing is copied of a scan that fits into a block; a GPU
-takes all at once and cuts them by its own memory."""
-Work = Callable[[NDArray[Any], Any, NDArray[np.int64]], VoxelMaps]
+takes all at once, while it has the memory, and cuts them by it."""
+Work = Callable[[NDArray[Any], Any, NDArray[np.int64], Device], VoxelMaps]
 
 
 def run_method(
-    method: Method, curves: Curves, protocol: Any, parameters: Mapping[str, Any], device: Device
+    method: Method,
+    curves: Curves,
+    protocol: Any,
+    parameters: Mapping[str, Any],
+    device: Device,
+    machines: Machines,
 ) -> VoxelMaps:
     """The maps of one method for every voxel, (n,) each, and what it gives beside them."""
 
-    def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
-        return method.function(values, part, parameters, device)
+    def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64], machine: Device) -> VoxelMaps:
+        return method.function(values, part, parameters, machine)
 
-    return _over_blocks(work, curves, protocol, device, WHOLE if device.threads == 1 else BLOCK)
+    block = WHOLE if device.threads == 1 else BLOCK
+    return _over_blocks(method.name, work, curves, protocol, device, block, machines)
 
 
 def run_bootstrap(
     method: Method,
-    volume: Volume,
+    volume: Callable[[Device], Volume],
     curves: Curves,
     protocol: DscProtocol,
     parameters: Mapping[str, Any],
     device: Device,
     replicates: int,
+    machines: Machines,
 ) -> VoxelMaps:
     """The standard deviation of each map of a deconvolution over resampled residuals, (n,) each."""
 
-    def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64]) -> VoxelMaps:
-        return bootstrap(method, volume, values, part, parameters, device, voxels, replicates)
+    def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64], machine: Device) -> VoxelMaps:
+        return bootstrap(method, volume(machine), values, part, parameters, machine, voxels, replicates)
 
-    return _over_blocks(work, curves, protocol, device, BLOCK)
+    return _over_blocks(f"the bootstrap of {method.name}", work, curves, protocol, device, BLOCK, machines)
 
 
-def _over_blocks(work: Work, curves: Curves, protocol: Any, device: Device, block: int) -> VoxelMaps:
-    cuts = _cuts(curves, protocol, block if device.kind == "cpu" else max(1, len(curves.voxels)))
+def _over_blocks(
+    what: str, work: Work, curves: Curves, protocol: Any, device: Device, block: int, machines: Machines
+) -> VoxelMaps:
+    most = max((region.rows.size for region in curves.regions), default=len(curves.voxels))
+    return by_blocks(
+        what,
+        lambda machine, size: _in_blocks(work, curves, protocol, machine, size),
+        device, most, block, machines,
+    )  # fmt: skip
+
+
+def _in_blocks(work: Work, curves: Curves, protocol: Any, device: Device, block: int) -> VoxelMaps:
+    cuts = _cuts(curves, protocol, block)
 
     def one(cut: tuple[Any, Any]) -> VoxelMaps:
         rows, its_protocol = cut
-        return work(curves.values[rows], its_protocol.rows(rows), curves.voxels[rows])
+        return work(curves.values[rows], its_protocol.rows(rows), curves.voxels[rows], device)
 
     if device.threads == 1 or len(cuts) == 1:
         parts = [one(cut) for cut in cuts]

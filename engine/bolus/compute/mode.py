@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
+from bolus.compute.retreat import Machines
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
 from bolus_kernels.asl.mode import mode
@@ -19,12 +20,14 @@ EQUATION = "argmax over (f, ATT) of p(f, ATT | y), noise integrated out, 1/T1' =
 SAID = "The most probable pair of flow and arterial transit time, under the priors of the posterior means."
 
 
-def mode_maps(curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device) -> list[Map]:
+def mode_maps(
+    curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines
+) -> list[Map]:
     """CBF and ATT at the mode: `desc-mode_cbf`, `desc-mode_att`."""
     mean = shelf()[MODE_OF]
     parameters = recipe.parameters(mean)
     units = {name: mean.maps[name] for name in ("cbf", "att")}
     likeliest = replace(mean, function=mode, maps=units, label="mode", equation=EQUATION, description=SAID)
-    values = run_method(likeliest, curves, protocol, parameters, device)
+    values = run_method(likeliest, curves, protocol, parameters, device, machines)
     items = of_method(likeliest, values, curves, recipe, parameters)
     return [replace(item, description=f"{item.description}, likeliest") for item in items]

@@ -11,6 +11,7 @@ import numpy as np
 from bolus.compute.arrival import CHOICE, EVIDENCE, told_prior
 from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
+from bolus.compute.retreat import Machines, whole
 from bolus.compute.within_posterior import NAMES, POSTERIOR, m0_of, posterior_maps, pure_m0, shares_of
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map, PureTissue
@@ -38,6 +39,7 @@ def pure_maps(
     recipe: Recipe,
     parameters: Mapping[str, Any],
     device: Device,
+    machines: Machines,
 ) -> list[Map]:
     """CBF and ATT of each pure tissue, with the SDs that the method gives: `desc-gm_cbf`, `desc-wmSd_att`, ...
 
@@ -47,10 +49,15 @@ def pure_maps(
     the posterior, where the recipe wishes that, it is `posterior_maps`.
     """
     if recipe["asl.partial_volume"] == POSTERIOR:
-        return posterior_maps(curves, protocol, recipe, device)
+        return posterior_maps(curves, protocol, recipe, device, machines)
     items = []
     reach = recipe["asl.partial_volume_reach"]
-    for name, (its_curves, its_protocol) in _told_apart(curves, protocol, reach, device).items():
+    apart = whole(
+        "the regression of partial volume",
+        lambda machine: _told_apart(curves, protocol, reach, machine),
+        device, machines,
+    )  # fmt: skip
+    for name, (its_curves, its_protocol) in apart.items():
         tissue = curves.pure[name]
         its_parameters = dict(parameters)
         if "att_mean" in its_parameters:
@@ -67,7 +74,7 @@ def pure_maps(
             prior = arrival_evidence(its_curves.values, its_protocol, its_parameters, tissue.later)
             its_protocol = its_protocol._replace(arrival_prior=prior)
             constants["ArrivalPrior"] = told_prior(prior)
-        values = run_method(method, its_curves, its_protocol, its_parameters, device)
+        values = run_method(method, its_curves, its_protocol, its_parameters, device, machines)
         told = replace(its_curves, constants=constants)
         items += [
             replace(item, description=f"{item.description}, of pure {NAMES[name]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, re
 from bolus.compute.mode import MODE_OF, mode_maps
 from bolus.compute.partial_volume import pure_maps
 from bolus.compute.quality import quality_of, with_quality
+from bolus.compute.retreat import Machines
 from bolus.compute.spatial import spatial_maps
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
@@ -34,13 +36,13 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     """Every map that the recipe asks of these curves, with the state of each voxel.
 
     A voxel whose curve is broken is NaN in every map; one that a method could not solve is NaN in the maps of that
-    method; the state is that of the first failure. A method without a kernel for the device runs on the CPU, and
-    the maps say so.
+    method; the state is that of the first failure. A method without a kernel for the device, or for which its memory
+    does not suffice, runs on the CPU, and the maps say so.
     """
     state = curves.state.copy()
     items = list(curves.extra)
     warnings = list(curves.warnings)
-    used: set[str] = set()
+    machines = Machines()
     criteria = {}
     protocol = curves.protocol
     if isinstance(protocol, DscProtocol):
@@ -50,16 +52,15 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         curves, protocol = with_arrivals(curves, protocol, methods, recipe)
     for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
-        used.add(machine.name)
         parameters = recipe.parameters(method)
-        values = run_method(method, curves, protocol, parameters, machine)
+        values = run_method(method, curves, protocol, parameters, machine, machines)
         np.copyto(state, values["state"], where=state == State.GOOD)
         unsolved = float(((values["state"] == State.NO_SOLUTION) & (state != State.NO_ARRIVAL)).mean())
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
         items += of_method(method, values, curves, recipe, parameters)
         if isinstance(protocol, AslProtocol) and curves.pure:
-            items += pure_maps(method, curves, protocol, recipe, parameters, machine)
+            items += pure_maps(method, curves, protocol, recipe, parameters, machine, machines)
         if AIC in values:
             criteria[method.name] = values[AIC]
         if isinstance(protocol, DscProtocol):
@@ -72,18 +73,18 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                 )
             if recipe["dsc.bootstrap"] and _lacks_deviations(method):
                 spread = run_bootstrap(
-                    method, volume_by(recipe, machine), curves, protocol, parameters, machine,
-                    recipe["dsc.bootstrap"],
+                    method, partial(volume_by, recipe), curves, protocol, parameters, machine,
+                    recipe["dsc.bootstrap"], machines,
                 )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
     if isinstance(protocol, AslProtocol) and recipe["asl.mode"]:
         if any(method.name == MODE_OF for method in methods):
-            items += mode_maps(curves, protocol, recipe, device)
+            items += mode_maps(curves, protocol, recipe, device, machines)
         else:
             warnings.append("asl.mode was not done: it needs several delays, and no asl.arterial")
     if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:
         if np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0:
-            items += spatial_maps(curves, protocol, recipe, device)
+            items += spatial_maps(curves, protocol, recipe, device, machines)
         else:
             warnings.append("asl.spatial was not done: it needs several delays")
     if len(criteria) > 1:
@@ -104,8 +105,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     if unknown > MANY:
         warnings.append(f"{100 * unknown:.1f} % of the brain's voxels have no value in the given att map")
     return Maps(
-        curves.scan, curves.grid, tuple(items), " + ".join(sorted(used)), curves.sources, curves.aif, numbers,
-        tuple(warnings),
+        curves.scan, curves.grid, tuple(items), machines.told(), curves.sources, curves.aif, numbers,
+        (*warnings, *machines.warnings),
     )  # fmt: skip
 
 

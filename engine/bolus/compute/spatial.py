@@ -6,6 +6,7 @@ import numpy as np
 
 from bolus.compute.arrival import told_of
 from bolus.compute.items import NAMES
+from bolus.compute.retreat import Machines, whole
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
 from bolus.voxels import volume_of
@@ -21,15 +22,20 @@ SAID = "Exact posterior under a prior made by each voxel's neighbours, edges kep
 SAID += "image shows may be smeared: compare with the voxelwise maps."
 
 
-def spatial_maps(curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device) -> list[Map]:
+def spatial_maps(
+    curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines
+) -> list[Map]:
     """Flow and arrival with the spatial prior, and their standard deviations; `curves.structure` shows the anatomy."""
     method = shelf()["multi_delay"]
     parameters = recipe.parameters(method)
     places = np.column_stack(np.unravel_index(curves.voxels, curves.mask.shape, order="F"))
     images = np.zeros((len(curves.values), 1)) if curves.structure is None else curves.structure
-    found = spatial(
-        curves.values, protocol, places, np.asarray(curves.grid.zooms), images, parameters, device
-    )
+    zooms = np.asarray(curves.grid.zooms)
+    found = whole(
+        "the spatial prior",
+        lambda machine: spatial(curves.values, protocol, places, zooms, images, parameters, machine),
+        device, machines,
+    )  # fmt: skip
     told = {**told_of(curves, parameters), "SpatialPrior": dict(found.chosen)}
     items = []
     for name, unit in method.maps.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from bolus.compute.arrival import told_prior
 from bolus.compute.items import of_method
+from bolus.compute.retreat import Machines, whole
 from bolus.errors import BolusError, Code
 from bolus.recipe import Recipe
 from bolus.series import Array, Curves, Map
@@ -38,6 +39,7 @@ def posterior_maps(
     protocol: AslProtocol,
     recipe: Recipe,
     device: Device,
+    machines: Machines,
 ) -> list[Map]:
     """CBF and ATT of both tissues with their SDs, NaN where a voxel holds less than 0.1 of the tissue.
 
@@ -49,7 +51,11 @@ def posterior_maps(
     by_itself = shelf()["multi_delay"]
     obeyed = recipe.parameters(by_itself)
     names, m0, shares = list(curves.pure), m0_of(curves), shares_of(curves)
-    amounts = _blood_of(curves, shares, recipe["asl.partial_volume_reach"], device) * shares[:, : len(names)]
+    reach = recipe["asl.partial_volume_reach"]
+    blood = whole(
+        "M0 of pure tissue", lambda machine: _blood_of(curves, shares, reach, machine), device, machines
+    )
+    amounts = blood * shares[:, : len(names)]
     amounts[shares[:, : len(names)] == 0] = 0.0
     known = protocol._replace(noise_variance=protocol.noise_variance * _typical(m0) ** 2)
     grey, white = (curves.pure[name] for name in names)
@@ -59,9 +65,12 @@ def posterior_maps(
         obeyed["cbf_sd"], obeyed["noise_weight"],
     )  # fmt: skip
     tissues = Tissue(grey.t1, grey.partition_coefficient), Tissue(white.t1, white.partition_coefficient)
-    found = tissue_posterior(
-        (curves.values.T * m0).T, amounts, known, tissues, prior, curves.voxels, curves.grid.shape,
-        recipe["asl.partial_volume_reach"], device,
+    found = whole(
+        "the posterior of both tissues",
+        lambda machine: tissue_posterior(
+            (curves.values.T * m0).T, amounts, known, tissues, prior, curves.voxels, curves.grid.shape, reach, machine
+        ),
+        device, machines,
     )  # fmt: skip
     items = []
     for k, (name, values) in enumerate(zip(names, (found.gm, found.wm), strict=True)):

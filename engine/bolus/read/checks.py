@@ -40,6 +40,15 @@ def check_series(image: Volume) -> list[str]:
     return doubts + _saturation(image) + header_doubts(image)
 
 
+def check_signal(image: Volume) -> None:
+    """Raises E_DATA for a series (x, y, z, t) whose first volume nowhere is above 0: no scanner shows such a signal."""
+    first = image.data[..., 0] * np.float32(image.slope) + np.float32(image.inter)
+    if not (highest := float(np.nanmax(first))) > 0:
+        seen = f"a first volume without a value above 0 (the highest is {highest:g})"
+        mend = "Give the magnitude series as the scanner made it: no difference, no series without its mean."
+        raise BolusError(Code.DATA, image.path, seen, "the signal of the scanner, which is positive", mend)
+
+
 def check_echoes(images: Sequence[Volume]) -> list[str]:
     """What is doubtful about the echoes of one series; raises E_SHAPE or E_GEOM if they are not of one acquisition."""
     first, *others = images

@@ -18,6 +18,7 @@ from bolus.read.checks import (
     check_mask,
     check_same_grid,
     check_series,
+    check_signal,
     header_doubts,
     lies_elsewhere,
 )
@@ -63,6 +64,8 @@ def read(scan: Scan, bolus_duration: float | None = None) -> Series:
         warnings = set_aside + doubts
     for image in images:
         warnings += check_series(image)
+        if scan.contrast == "dsc":
+            check_signal(image)
     given = {}
     for name, path in scan.derivatives.items():
         if name != "aif":
@@ -89,7 +92,8 @@ def _series(path: Path, scan: Scan, sources: dict[str, str]) -> Volume:
 def _check_dsc_volumes(image: Volume) -> None:
     if (volumes := image.data.shape[3]) < LEAST_VOLUMES:
         mend = "Check that the conversion kept every volume of the bolus."
-        raise BolusError(Code.TOO_FEW, image.path, f"{volumes} volumes", f"at least {LEAST_VOLUMES}", mend)
+        seen = f"{volumes} volume{'s' * (volumes > 1)}"
+        raise BolusError(Code.TOO_FEW, image.path, seen, f"at least {LEAST_VOLUMES}", mend)
 
 
 def _asl(

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from bolus.disk import read_text
 from bolus.errors import BolusError, Code, nearest
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+FORMER = {
+    "PostLabelingDelay": ("initialpostlabeldelay", "inversiontime"),
+    "ArterialSpinLabelingType": ("labelingtype",),
+    "RepetitionTimePreparation": ("repetitiontime",),
+}
+"""What converters, and BIDS before ASL was part of it, call a field, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,8 @@ class Span:
 
     def words(self) -> str:
         """The span as a user reads it: `a number above 0 and at most 20 s`."""
-        start = "from" if self.closed else "above"
-        return f"a number {start} {self.low:g} to {self.high:g} {self.unit}".rstrip()
+        start = f"from {self.low:g} to" if self.closed else f"above {self.low:g} and at most"
+        return f"a number {start} {self.high:g} {self.unit}".rstrip()
 
 
 def seconds(low: float, high: float, *, closed: bool = False) -> Span:
@@ -60,9 +71,19 @@ class Sidecar:
             seen = f"{key} = {text if len(text) < 80 else text[:77] + '...'}"
         elif self.values:
             seen = f"no {key}"
+            if near := self._near(key):
+                seen += f", though {near} = {json.dumps(self.values[near])[:40]}"
+                mend = f"If that is meant, call it {key}: names of fields are exact. {mend}"
         else:
             seen = f"no {key}, and no other metadata"
         return BolusError(Code.META, self.origin.get(key, self.path), seen, f"{key}: {expected}", mend)
+
+    def _near(self, key: str) -> str | None:
+        """A field of another name that looks as if this one were meant."""
+        plain = {"".join(filter(str.isalnum, known)).lower(): known for known in self.values}
+        close = [old for old in FORMER.get(key, ()) if old in plain]
+        close += get_close_matches(key.lower(), plain, n=1, cutoff=0.85)
+        return plain[close[0]] if close else None
 
     def number(self, key: str, span: Span) -> float:
         """A number inside its span; raises E_META where it is missing, of another kind, or outside."""
@@ -111,7 +132,10 @@ class Sidecar:
 
     def _checked(self, key: str, value: Any, span: Span) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.refusal(key, span.words(), f"Give {key} as a number, from the scan's protocol.")
+            mend = f"Give {key} as a number, from the scan's protocol."
+            if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+                mend = f"Write the number without quotation marks: {value.strip()}."
+            raise self.refusal(key, span.words(), mend)
         number = _finite(value)
         if span.holds(number):
             return number
@@ -143,9 +167,8 @@ def _object(path: Path, text: str) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
     except json.JSONDecodeError as error:
         line = text.splitlines()[error.lineno - 1] if text.strip() else ""
-        seen = f"{error.msg} in line {error.lineno}, column {error.colno}: {line.strip()[:60]!r}"
-        mend = "Correct the JSON syntax; a comma too many or too few is the usual cause."
-        raise BolusError(Code.META, path, seen, "JSON", mend) from error
+        seen = f"no JSON in line {error.lineno}, column {error.colno}: {line.strip()[:60]!r}"
+        raise BolusError(Code.META, path, seen, "JSON", _syntax(text, error)) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a bottomless nest
         raise BolusError(Code.META, path, str(error), "JSON", "Write the sidecar again.") from error
     if not isinstance(content, dict):
@@ -153,6 +176,22 @@ def _object(path: Path, text: str) -> dict[str, Any]:
         mend = "Put the fields into braces."
         raise BolusError(Code.META, path, seen, 'a JSON object, {"EchoTime": ...}', mend)
     return content
+
+
+def _syntax(text: str, error: json.JSONDecodeError) -> str:
+    """What was probably meant by text that is no JSON, from what stands where it ends to be one."""
+    before, after = text[: error.pos].rstrip(), text[error.pos :].lstrip()
+    if after.startswith(("//", "#", "/*")):
+        return "Remove the comment: JSON has none."
+    if after.startswith("'"):
+        return 'Write double quotation marks ("): JSON has no others.'
+    if before.endswith(",") and after.startswith(("}", "]")):
+        return "Remove the comma before it: none stands after the last field."
+    if re.search(r"\d,$", before) and after[:1].isdigit():
+        return "Write numbers with a point, not a comma."
+    if not after or error.msg.startswith("Unterminated"):
+        return "The file is cut short: copy it or convert the scan again."
+    return f"Correct the syntax ({error.msg.lower()}); a comma too many or too few is the usual cause."
 
 
 def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def read_context(path: Path, volumes: int) -> tuple[tuple[str, ...], str]:
     if not rows or "volume_type" not in rows[0]:
         seen = f"a first line {' '.join(rows[0])!r}" if rows else "no line at all"
         mend = "Begin with a line volume_type, then one line per volume."
+        if rows and any("volume_type" in cell for cell in rows[0]):
+            mend = "Separate columns by tabs, not by commas or blanks."
         raise BolusError(Code.META, path, seen, "a column volume_type", mend)
     column = rows[0].index("volume_type")
     types = tuple(row[column] if column < len(row) else "" for row in rows[1:])

@@ -1,0 +1,82 @@
+"""Where the memory of the GPU is spent: smaller blocks of voxels first, then the processor, and both are told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from bolus_kernels.device import Device, cpu, is_out_of_memory, release_memory
+
+LEAST = 1024
+"""Voxels of the smallest block that is tried: with fewer a GPU is slower than the processor."""
+Result = TypeVar("Result")
+log = logging.getLogger("bolus")
+
+
+class Machines:
+    """The devices that the maps of one scan came from, and what gave way where the memory of one was spent."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.warnings: list[str] = []
+
+    def told(self) -> str:
+        """All devices in one text, as the sidecars say it."""
+        return " + ".join(sorted(self.names))
+
+    def to_processor(self, what: str, device: Device) -> Device:
+        """The processor in place of a GPU, for a reason that is told."""
+        self.warnings.append(f"the memory of {device.name} was spent: {what} was computed on the processor")
+        log.warning("%s: out of memory over %s, on to the processor", device.name, what)
+        return cpu(device.threads)
+
+
+def whole(what: str, work: Callable[[Device], Result], device: Device, machines: Machines) -> Result:
+    """What cannot be cut into blocks, on the device, or else on the processor."""
+    if device.kind != "cpu":
+        try:
+            done = work(device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            machines.names.add(device.name)
+            return done
+        release_memory()
+        device = machines.to_processor(what, device)
+    machines.names.add(device.name)
+    return work(device)
+
+
+def by_blocks(
+    what: str,
+    work: Callable[[Device, int], Result],
+    device: Device,
+    voxels: int,
+    block: int,
+    machines: Machines,
+) -> Result:
+    """`work` on the device in blocks of so many voxels: on a GPU all at once, by halves where its memory is spent.
+
+    block : how many at once on the processor. Raises whatever `work` raises but for want of the GPU's memory.
+    """
+    size = max(1, voxels)
+    while device.kind != "cpu":
+        try:
+            done = work(device, size)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            small = f" (its memory was full: blocks of {size} voxels)" if size < voxels else ""
+            machines.names.add(device.name + small)
+            return done
+        release_memory()
+        if size > LEAST:
+            size = max(LEAST, size // 2)
+            log.warning("%s: out of memory over %s, now in blocks of %d voxels", device.name, what, size)
+        else:
+            device = machines.to_processor(what, device)
+    machines.names.add(device.name)
+    return work(device, block)
