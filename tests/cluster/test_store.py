@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from bolus.errors import BolusError
 from bolus_cluster.ledger.lock import held
 from bolus_cluster.ledger.records import Record, enter, look_up, records
-from bolus_cluster.store import read
+from bolus_cluster.store import columns, read
 from bolus_cluster.store.build import Built, build
 from bolus_cluster.store.notes import COHORT, INDEX, STORE, behind, index
 from tests.cluster.stored import AFFINE, SHAPE, cohort, finished, random_map
@@ -251,6 +252,52 @@ def _spread_over_data(good: bytes) -> list[int]:
     dense = [at for at in range(0, len(good) - 64, 16) if len(set(good[at : at + 64])) > 44]
     assert len(dense) > 10
     return [dense[len(dense) * part // 10] + 32 for part in (1, 2, 4)]
+
+
+def test_tiles_cover_a_grid_once_and_are_no_larger_than_they_may_be() -> None:
+    for shape, most in (
+        ((6, 5, 4), 100),
+        ((6, 5, 4), 7),
+        ((6, 5, 4), 1),
+        ((3, 4, 2, 9), 40),
+        ((6, 5, 4), 10**6),
+    ):
+        count = np.zeros(shape, int)
+        for box in columns.boxes(shape, 4, 4 * most):
+            count[box] += 1
+            assert count[box].size <= max(most, math.prod(shape[3:]))
+        assert (count == 1).all()
+    for shape in ((3, 6, 5, 4), (1000, 128, 128, 4), (10_000, 128, 64, 1), (20, 128, 128, 20)):
+        chunk = columns.chunk_of(shape)
+        assert math.prod(chunk) <= columns.CHUNK_VALUES and all(
+            a <= b for a, b in zip(chunk, shape, strict=True)
+        )
+        assert chunk[0] == min(shape[0], columns.MOST_SCANS)
+
+
+def test_many_tiles_hold_what_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cohort(tmp_path, 3)
+    whole = np.stack([each["mtt"] for each in made.values()])
+    monkeypatch.setattr(columns, "MOST_BYTES", 3 * 4 * 8)  # eight voxels of the three scans
+    build(tmp_path, rechunk=True)
+    assert len(list((tmp_path / STORE / "by_voxel").rglob("mtt-*.h5"))) >= 15
+    monkeypatch.setattr(read, "_by_voxel_is_nearer", lambda *given: True)
+    found = read.find(tmp_path, f"{ROOM}/mtt")
+    for box in (None, (slice(1, 5), slice(2, 3), slice(1, 4)), (slice(3, 3), slice(0, 5), slice(0, 4))):
+        part = whole if box is None else whole[(slice(None), *box)]
+        np.testing.assert_array_equal(read.read(found, None, box)[0], part)
+    with read.raw(tmp_path) as file:
+        np.testing.assert_array_equal(file[ROOM]["by_voxel/mtt"][...], whole)
+
+
+def test_tiles_are_read_where_that_is_less_to_unpack() -> None:
+    blank = np.empty(0)
+    shape, scans = (128, 128, 20), ("",) * 400
+    found = read.CohortMap(Path(), "", "", "", shape, scans, (), (), blank, blank, (), (), True)  # type: ignore[arg-type]
+    voxel, everything = (slice(0, 1),) * 3, tuple(slice(0, side) for side in shape)
+    assert read._by_voxel_is_nearer(found, 400, voxel)
+    assert not read._by_voxel_is_nearer(found, 1, voxel)
+    assert not read._by_voxel_is_nearer(found, 400, everything)
 
 
 def test_a_shard_in_the_place_of_another_is_refused(tmp_path: Path) -> None:

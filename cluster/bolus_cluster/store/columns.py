@@ -39,10 +39,10 @@ class Tile:
         return (len(self.shards), *(side.stop - side.start for side in self.box))
 
 
-def tiles_of(out: Path, room: Room, portable: bool, most: int = MOST_BYTES) -> dict[str, list[Tile]]:
+def tiles_of(out: Path, room: Room, portable: bool) -> dict[str, list[Tile]]:
     """Every tile of a room by map; the name of a tile says which scans are in it, so it never changes."""
     shards = tuple(room.shards)
-    stamp = fingerprint(LAYOUT, portable, room.name, shards, most)
+    stamp = fingerprint(LAYOUT, portable, room.name, shards, MOST_BYTES)
     where = TILES / room.name.replace("/", "-")
     return {
         ending: [
@@ -50,7 +50,7 @@ def tiles_of(out: Path, room: Room, portable: bool, most: int = MOST_BYTES) -> d
                 out, (where / f"{ending}-{number:04d}-{stamp}.h5").as_posix(), ending, room.shape, box, shards,
                 portable,
             )
-            for number, box in enumerate(boxes(room.shape, 4 * len(shards), most))
+            for number, box in enumerate(boxes(room.shape, 4 * len(shards), MOST_BYTES))
         ]
         for ending in sorted(room.maps)
     }  # fmt: skip

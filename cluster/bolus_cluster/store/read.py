@@ -170,7 +170,7 @@ def _read_shards(found: CohortMap, rows: NDArray[np.int64], box: Box, values: ND
                 if file.attrs["scan"] != found.scans[row]:
                     seen = f"the shard of {file.attrs['scan']}"
                     raise BolusError(Code.CORRUPT, path, seen, f"that of {found.scans[row]}", hdf5.MEND)
-                values[at] = file[ending][box]
+                file[ending].read_direct(values[at], box)
 
 
 def _read_tiles(found: CohortMap, rows: NDArray[np.int64], box: Box, values: NDArray[np.float32]) -> None:
