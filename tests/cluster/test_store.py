@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from bolus.errors import BolusError
 from bolus_cluster.ledger.lock import held
 from bolus_cluster.ledger.records import Record, enter, look_up, records
-from bolus_cluster.store import columns, read
+from bolus_cluster.store import columns, notes, read
 from bolus_cluster.store.build import Built, build
 from bolus_cluster.store.notes import COHORT, INDEX, STORE, behind, index
 from tests.cluster.stored import AFFINE, SHAPE, cohort, finished, random_map
@@ -336,18 +337,12 @@ def test_a_full_disk_leaves_the_old_cohort_and_no_rubbish(
     made = cohort(tmp_path, 2)
     build(tmp_path)
     finished(tmp_path, "0009", {"cbf": random_map(9)})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     with monkeypatch.context() as patch:
-
-        def full(descriptor: int) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        patch.setattr("bolus_cluster.store.notes.os.fsync", full)
-        patch.setattr("bolus_cluster.ledger.table.write", lambda out: False)
-        patch.setattr("bolus_cluster.ledger.numbers.write", lambda out: False)
-        patch.setattr(
-            "bolus_cluster.store.build.held", lambda out, scans: held(tmp_path / "elsewhere", scans)
-        )
-        patch.setattr("bolus_cluster.ledger.lock.write_whole", lambda path, data: False)
+        patch.setattr(notes, "os", SimpleNamespace(**{**vars(os), "fsync": full}))  # of the store alone
         with pytest.raises(OSError, match="No space"):
             build(tmp_path)
     assert not list(tmp_path.rglob(".tmp-*"))

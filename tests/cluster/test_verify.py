@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bolus_cluster.cli import main
-from bolus_cluster.ledger.records import LEDGER, records
+from bolus_cluster.ledger.records import LEDGER, records, sha256
 from bolus_cluster.ledger.verify import Finding, Seen, verify
 from bolus_cluster.store.build import build
 from bolus_cluster.store.notes import COHORT, INDEX, STORE, index
@@ -155,6 +155,18 @@ def test_a_file_that_a_run_replaces_meanwhile_is_judged_by_its_new_record(
     monkeypatch.setattr(module, "THREADS", 1)
     assert [finding for finding in verified(tmp_path) if finding.file == FLOW] == []
     assert first
+
+
+def test_a_file_that_may_not_be_read_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort(tmp_path, 2)
+
+    def refused(path: Path) -> str:
+        if path == tmp_path / FLOW:
+            raise PermissionError(13, "Permission denied")
+        return sha256(path)
+
+    monkeypatch.setattr("bolus_cluster.ledger.verify.sha256", refused)
+    assert verified(tmp_path) == [Finding("unreadable", FLOW, "sub-0001_dsc")]
 
 
 def test_a_folder_that_is_no_output_folder_is_refused(tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def _look(piece: Piece) -> tuple[Piece, Fault | None]:
             return piece, "damaged"
     except (FileNotFoundError, NotADirectoryError):
         return piece, "missing"
-    except OSError:  # what cannot be read to its end is no file one can count on
-        return piece, "damaged"
+    except OSError:  # no permission, or a disk that fails
+        return piece, "unreadable"
     return piece, None
 
 

@@ -45,12 +45,12 @@ def add_table(group: Any, name: str, values: np.ndarray[Any, Any]) -> Any:
 
 
 def add_text(group: Any, name: str, values: list[str]) -> Any:
-    """Add strings, UTF-8."""
+    """Add strings, UTF-8 of one length: those of any length lie in a heap for which HDF5 has no checksum."""
     import h5py
 
-    return group.create_dataset(
-        name, data=values, shape=(len(values),), dtype=h5py.string_dtype(), track_times=False
-    )
+    raw = [value.encode() for value in values]
+    longest = max(1, *map(len, raw))
+    return add_table(group, name, np.array(raw, h5py.string_dtype("utf-8", longest)))
 
 
 def add_virtual(group: Any, name: str, layout: Any) -> Any:
