@@ -310,6 +310,21 @@ def test_a_shard_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
         read.read(read.find(tmp_path, f"{ROOM}/cbf"))
 
 
+def test_a_damaged_cohort_file_is_refused_before_hdf5_sees_it(tmp_path: Path) -> None:
+    cohort(tmp_path, 2)
+    build(tmp_path)
+    path = tmp_path / COHORT
+    good = path.read_bytes()
+    for at in range(0, len(good), len(good) // 40):
+        path.write_bytes(_flipped(good, at))
+        with pytest.raises(BolusError, match=r"E_CORRUPT.*group"):
+            read.maps(tmp_path)
+        with pytest.raises(BolusError, match="E_CORRUPT"), read.raw(tmp_path):
+            pass
+    path.write_bytes(good)
+    assert len(read.maps(tmp_path)) == 2
+
+
 def test_a_part_of_a_map_and_some_scans_are_the_part_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import BolusError, Code, nearest
+from bolus_cluster.ledger.records import sha256
 from bolus_cluster.store import hdf5
-from bolus_cluster.store.notes import COHORT, LAYOUT
+from bolus_cluster.store.notes import COHORT, INDEX, LAYOUT, index
 from bolus_cluster.store.virtual import BY_VOXEL
 
 TABLES = ("scan", "subject", "session", "shard", "affine", "present", "sha256", "step", BY_VOXEL)
@@ -124,7 +126,11 @@ def allow_files(wanted: int = PLENTY) -> int:
 
 @contextmanager
 def _cohort(out: Path) -> Iterator[Any]:
-    with hdf5.opened(out / COHORT) as file:
+    path = out / COHORT
+    if path.is_file() and (noted := (out / INDEX)).is_file():
+        state = path.stat()
+        _check(out, state.st_size, state.st_mtime_ns, noted.stat().st_mtime_ns)
+    with hdf5.opened(path) as file:
         layout = file.attrs.get("layout")
         if layout != LAYOUT:
             seen, mend = (
@@ -133,6 +139,18 @@ def _cohort(out: Path) -> Iterator[Any]:
             )
             raise BolusError(Code.CORRUPT, out / COHORT, seen, f"layout {LAYOUT}", mend)
         yield file
+
+
+@lru_cache(maxsize=64)
+def _check(out: Path, size: int, mtime_ns: int, noted_ns: int) -> None:
+    """Refuse a damaged cohort.h5 before HDF5 sees it: a bit in its tables of tables can end the process.
+
+    It is small, and hashed once for each size and times of change of it and of the index.
+    """
+    stamp = (index(out) or {}).get(COHORT)
+    if stamp is not None and (seen := sha256(out / COHORT)) != stamp.sha256:
+        expected = f"the file that was written, SHA-256 {stamp.sha256[:12]}..."
+        raise BolusError(Code.CORRUPT, out / COHORT, f"SHA-256 {seen[:12]}...", expected, hdf5.MEND)
 
 
 def _rows(found: CohortMap, scans: Sequence[str] | None) -> NDArray[np.int64]:
