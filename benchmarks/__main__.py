@@ -14,6 +14,7 @@ from benchmarks.machine import machine
 
 BENCHMARKS = (
     "kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_mode", "asl_tissues", "gpu",
+    "store",
 )  # fmt: skip
 
 

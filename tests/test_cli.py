@@ -61,7 +61,7 @@ def test_every_command_explains_itself(command: str) -> None:
     [
         (("rum",), "run"),
         (("run", "DATA", "out", "participant", "--wrokers", "2"), "--workers"),
-        (("run", "DATA", "out", "group"), "not there yet"),
+        (("run", "DATA", "out", "group"), "no ledger"),
         (("run", "DATA", "out", "participants"), "participant"),
         (("run", "DATA", "out", "participant", "--shard", "3/2"), "k/N"),
         (("run", "DATA", "out", "participant", "--workers", "0"), "--workers"),
@@ -72,6 +72,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (("run", "nowhere", "out", "participant"), "E_PATH"),
         (("run", "DATA", "DATA", "participant"), "E_PATH"),
         (("status", "DATA"), "E_PATH"),
+        (("verify", "DATA"), "E_PATH"),
     ],
 )
 def test_a_wrong_request_ends_with_2_and_says_what_is_right(
@@ -199,3 +200,39 @@ def test_a_phantom_is_made_to_measure(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     assert sorted(path.name for path in (tmp_path / "p").glob("sub-*")) == ["sub-01", "sub-02"]
     assert not list((tmp_path / "p").rglob("*_asl.nii.gz"))
+
+
+def test_the_group_level_makes_one_cohort_and_verify_finds_it_whole(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    early = bolus("run", data, out, "group")
+    assert early.exit_code == 2 and "no ledger" in early.stderr and not out.exists()
+    assert bolus("run", data, out, "participant", "--workers", 1, "--modality", "asl").exit_code == 0
+    # The inputs are not asked for: any folder does.
+    said = bolus("run", tmp_path / "nowhere", out, "group", "--rechunk", "--portable", "--workers", 1)
+    assert said.exit_code == 0, said.output
+    assert re.match(r"1 of 1 scans, \d+ maps on 1 grid \(asl/\d+x\d+x\d+\), \d+\.\d MB", said.stdout)
+    assert (out / "cohort.h5").is_file() and (out / "numbers.csv").is_file()
+    whole = bolus("verify", out)
+    assert whole.exit_code == 0 and "all as they were written" in whole.stdout
+    with held(out, 1):
+        busy = bolus("run", data, out, "group")
+    assert busy.exit_code == 3 and "E_LOCKED" in busy.stderr
+    image = next(out.rglob("*_cbf.nii.gz"))
+    image.write_bytes(image.read_bytes()[:-1])
+    sidecar = image.with_name(image.name.replace(".nii.gz", ".json"))
+    sidecar.write_text("{}")
+    assert bolus("verify", out).stdout.count("damaged  ") == 2
+    # The store stands: it is what the scan's record says, whatever became of the files since.
+    assert bolus("run", data, out, "group", "--portable").exit_code == 0
+    left_out = bolus("run", data, out, "group")
+    assert left_out.exit_code == 1 and "left out  E_CORRUPT" in left_out.stdout
+
+
+def test_options_of_one_level_are_refused_at_the_other(data: Path, tmp_path: Path) -> None:
+    for option in (("--participant-label", "01"), ("--shard", "1/2"), ("--recipe", "r.toml"), ("--dry-run",)):
+        said = bolus("run", data, tmp_path / "out", "group", *option)
+        assert said.exit_code == 2 and f"{option[0]} has no meaning" in said.stderr
+    for option in ("--rechunk", "--portable"):
+        said = bolus("run", data, tmp_path / "out", "participant", option)
+        assert said.exit_code == 2 and "level `group`" in said.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -60,6 +60,7 @@ def owner(name):
 def test_a_heavy_library_has_one_owner():
     assert owner("cupy") == {"kernels/bolus_kernels/device.py"}
     assert owner("nibabel") == {"engine/bolus/nifti.py"}
+    assert {Path(name).parent.name for name in owner("h5py") | owner("hdf5plugin")} == {"store"}
     assert {Path(name).name for name in owner("dask") | owner("distributed")} <= {"stream.py"}
 
 

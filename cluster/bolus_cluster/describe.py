@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BIDS_VERSION = "1.10.0"
 # BIDS has no names for derived perfusion maps yet: a validator is told not to judge them.
-IGNORED = ("**/perf/", "*.html", "*.h5", "recipe.toml", "scans.tsv")
+IGNORED = ("**/perf/", "*.html", "*.h5", "recipe.toml", "scans.tsv", "numbers.*")
 
 
 def describe(out: Path, root: Path, recipe: Recipe) -> None:

@@ -92,6 +92,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--work-dir", type=FOLDER, help="Where temporary files may lie [default: the system's].")
 @click.option("--stop-on-first-failure", is_flag=True, help="Begin no further scan after one has failed.")
+@click.option("--rechunk", is_flag=True, help="group: lay the maps out by voxel as well, all scans together.")
+@click.option("--portable", is_flag=True, help="group: pack with gzip, which every HDF5 can read.")
 @click.option("--dry-run", is_flag=True, help="Say what would be computed and why; write nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Say also why each scan is computed, and each step.")
 def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
@@ -101,8 +103,14 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
 
     Exit codes: 0 all scans done; 1 some scan failed; 2 usage or input error; 3 the cohort could not run.
     """
+    rechunk, portable = bool(asked.pop("rechunk")), bool(asked.pop("portable"))
     if level == "group":
-        raise click.UsageError("the level `group` is not there yet; `participant` computes the maps.")
+        from bolus_cluster.cli.group import group
+
+        ctx = click.get_current_context()
+        ctx.exit(group(ctx, rechunk=rechunk, portable=portable))
+    if rechunk or portable:
+        raise click.UsageError("--rechunk and --portable belong to the level `group`.")
     from bolus_cluster import plan, progress
     from bolus_cluster import run as running
 

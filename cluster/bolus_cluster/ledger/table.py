@@ -13,6 +13,7 @@ COLUMNS = (
     "scan", "subject", "session", "modality", "state", "code", "message", "file", "attempts", "seconds", "device",
     "voxels",
 )  # fmt: skip
+RUNS = ("=", "+", "-", "@")
 MISSING = "n/a"
 """What BIDS writes in a cell without a value."""
 
@@ -37,7 +38,7 @@ def as_text(entries: Iterable[Record]) -> str:
         ({column: getattr(entry, column) for column in COLUMNS}, dict(entry.numbers)) for entry in entries
     ]
     numbers = sorted({name for _, values in rows for name in values})
-    lines = ["\t".join((*COLUMNS, *numbers))]
+    lines = ["\t".join((*COLUMNS, *map(harmless, numbers)))]
     lines += [
         "\t".join([*map(_cell, fixed.values()), *(_cell(values.get(name)) for name in numbers)])
         for fixed, values in rows
@@ -51,8 +52,14 @@ def _cell(value: object) -> str:
         return MISSING
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = printable(" ".join(str(value).split()))
+    text = harmless(printable(str(value)))
     return text if not text.startswith('"') else '"' + text.replace('"', '""') + '"'
+
+
+def harmless(text: str) -> str:
+    """A cell's text on one line that no spreadsheet runs: what begins like a formula gets an apostrophe before it."""
+    line = " ".join(text.split())
+    return f"'{line}" if line.startswith(RUNS) else line
 
 
 def _state(out: Path) -> set[tuple[str, int, int]]:
