@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.machine import machine
 
 BENCHMARKS = (
-    "kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_mode", "asl_tissues", "gpu",
+    "kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_mode", "asl_tissues", "cohort", "gpu",
     "store",
 )  # fmt: skip
 
