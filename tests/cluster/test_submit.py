@@ -215,7 +215,7 @@ def test_what_the_scheduler_refuses_is_told_in_its_words(
 
 def test_a_machine_without_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BolusError, match="E_PATH bsub: .*--dry-run"):
+    with pytest.raises(BolusError, match=r"E_PATH bsub: .*--dry-run"):
         hand_in("lsf", "", tmp_path / "logs", None)
 
 
