@@ -92,10 +92,14 @@ class Slurm:
             time.sleep(0.1)
 
     def hurry(self) -> None:
-        """Let jobs that were put back into the queue begin at once: Slurm holds them for two minutes else."""
-        for line in self.say("squeue", "--noheader", "--array", "--format=%i %r").splitlines():
-            job, reason = line.split(maxsplit=1)
-            if reason == "BeginTime":
+        """Let jobs that were put back into the queue begin at once: Slurm holds them for two minutes else.
+
+        It does so because the last word of the first turn may still be on its way: that is waited for.
+        """
+        for line in self.say("squeue", "--noheader", "--array", "--format=%A %i %r").splitlines():
+            number, job, reason = line.split(maxsplit=2)
+            own = f"slurmstepd: [{number}."
+            if reason == "BeginTime" and not any(_title(pid).startswith(own) for pid in _stepds(self.folder)):
                 self.say("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
 
     def start(self, node: str) -> None:
@@ -117,7 +121,6 @@ class Slurm:
     def restore_power(self, node: str) -> None:
         """Start a node again and wait until Slurm has it back."""
         self.start(node)
-        self.say("scontrol", "update", f"nodename={node}", "state=resume", check=False)
         self.wait(
             lambda: self.say("sinfo", "-hn", node, "-o%t") in ("idle", "mix"), 30, f"{node} is not back"
         )

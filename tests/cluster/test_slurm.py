@@ -89,7 +89,7 @@ def _texts(folder: Path) -> str:
 
 def test_an_array_gives_the_bytes_of_a_plain_run(slurm: Slurm, shared: Path, out: Path) -> None:
     job = submitted(shared / "data", out, 'cpus = 2\nmemory = "1200M"')
-    assert over(slurm, job) == {"1": "COMPLETED", "2": "COMPLETED"}
+    assert over(slurm, job) == {"1": "COMPLETED", "2": "COMPLETED"}, _texts(out / LOGS)
     assert maps(out) == maps(shared / "maps")
     assert [record.scan for record in records(out)] == SCANS
     logs = {path.name for path in (out / LOGS).iterdir()}
@@ -103,7 +103,7 @@ def test_a_node_that_loses_power_costs_nothing(slurm: Slurm, shared: Path, out: 
     node = slurm.shown(f"{job}_1")["BatchHost"]
     slurm.cut_power(node)
     slurm.restore_power(node)
-    assert over(slurm, job) == {"1": "COMPLETED", "2": "COMPLETED"}
+    assert over(slurm, job) == {"1": "COMPLETED", "2": "COMPLETED"}, _texts(out / LOGS)
     assert slurm.shown(f"{job}_1")["Restarts"] == "1"
     assert maps(out) == maps(shared / "maps")
     assert not [path for path in out.rglob(".*") if path.is_file() and path.name != ".bidsignore"]
@@ -113,7 +113,7 @@ def test_the_end_of_the_time_is_another_turn(slurm: Slurm, shared: Path, out: Pa
     job = submitted(shared / "data", out)
     at_work(slurm, out, "2")
     slurm.say("scancel", "--signal=USR1", "--batch", f"{job}_2")
-    assert over(slurm, job) == {"1": "COMPLETED", "2": "COMPLETED"}
+    assert over(slurm, job) == {"1": "COMPLETED", "2": "COMPLETED"}, _texts(out / LOGS)
     assert (slurm.shown(f"{job}_1")["Restarts"], slurm.shown(f"{job}_2")["Restarts"]) == ("0", "1")
     assert maps(out) == maps(shared / "maps")
 
