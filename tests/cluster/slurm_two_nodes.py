@@ -60,11 +60,12 @@ PartitionName=short Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 
 @dataclass
 class Slurm:
-    """A running Slurm: its folder, the environment of its commands, and the process of each daemon."""
+    """A running Slurm: its folder, the environment of its commands, its daemons, the jobs it holds back."""
 
     folder: Path
     environment: Mapping[str, str]
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    held: dict[str, float] = field(default_factory=dict)
 
     def say(self, *command: str, check: bool = True) -> str:
         """What a command of Slurm prints."""
@@ -92,15 +93,15 @@ class Slurm:
             time.sleep(0.1)
 
     def hurry(self) -> None:
-        """Let jobs that were put back into the queue begin at once: Slurm holds them for two minutes else.
+        """Let jobs that were put back into the queue begin soon: Slurm holds them for two minutes else.
 
-        It does so because the last word of the first turn may still be on its way: that is waited for.
+        Not at once: a node refuses a job for the second in which its first turn was ended.
         """
-        for line in self.say("squeue", "--noheader", "--array", "--format=%A %i %r").splitlines():
-            number, job, reason = line.split(maxsplit=2)
-            own = f"slurmstepd: [{number}."
-            if reason == "BeginTime" and not any(_title(pid).startswith(own) for pid in _stepds(self.folder)):
+        for line in self.say("squeue", "--noheader", "--array", "--format=%i %r").splitlines():
+            job, reason = line.split(maxsplit=1)
+            if reason == "BeginTime" and time.monotonic() > self.held.setdefault(job, time.monotonic()) + 2.5:
                 self.say("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+                del self.held[job]
 
     def start(self, node: str) -> None:
         """Start the daemon of a node."""
@@ -250,22 +251,17 @@ def _down(slurm: Slurm) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _stepds(folder: Path, node: str | None = None) -> list[int]:
+def _stepds(folder: Path, node: str = "") -> list[int]:
     """The processes that watch over the jobs (of a node): its daemon starts them, but they are no child of it."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        if _told(pid, f"SLURM_CONF={folder}/slurm.conf") and _title(pid).startswith("slurmstepd"):
-            job = _tree(pid)[1:]  # only what it runs knows the name of the node
-            if node is None or any(_told(each, f"SLURMD_NODENAME={node}") for each in job):
-                found.append(pid)
-    return found
+    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+    logs = [f"{folder}/{each}.log" for each in NODES if node in ("", each)]
+    return [pid for pid in pids if _title(pid).startswith("slurmstepd") and _opened(pid) & set(logs)]
 
 
-def _told(pid: int, variable: str) -> bool:
+def _opened(pid: int) -> set[str]:
     with suppress(OSError):
-        return variable.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return False
+        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    return set()
 
 
 def _title(pid: int) -> str:

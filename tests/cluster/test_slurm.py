@@ -127,7 +127,8 @@ def test_a_cancelled_array_stays_cancelled_and_handed_in_again_goes_on(
     assert "CANCELLED" in over(slurm, job).values()
     assert slurm.shown(f"{job}_1")["Restarts"] == "0"
     assert len(list((out / LEDGER).glob("*.json"))) < len(SCANS)
-    assert over(slurm, submitted(shared / "data", out)) == {"1": "COMPLETED", "2": "COMPLETED"}
+    again = over(slurm, submitted(shared / "data", out))
+    assert again == {"1": "COMPLETED", "2": "COMPLETED"}, _texts(out / LOGS)
     assert maps(out) == maps(shared / "maps")
 
 
@@ -138,7 +139,8 @@ def test_a_job_beyond_its_memory_is_ended_and_with_more_it_goes_on(
     states = over(slurm, job)
     assert set(states.values()) <= {"OUT_OF_MEMORY", "CANCELLED", "FAILED"}
     assert "memory" in _texts(out / LOGS)
-    assert over(slurm, submitted(shared / "data", out)) == {"1": "COMPLETED", "2": "COMPLETED"}
+    again = over(slurm, submitted(shared / "data", out))
+    assert again == {"1": "COMPLETED", "2": "COMPLETED"}, _texts(out / LOGS)
     assert maps(out) == maps(shared / "maps")
 
 
