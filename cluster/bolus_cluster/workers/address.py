@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -29,6 +30,7 @@ def connected(address: str, settings: Mapping[str, Any]) -> Iterator[Client]:
 
     with dask.config.set(dict(settings)):
         try:
+            _knock(address)  # a client that finds nobody leaves a loop behind, which ends when it likes
             client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, TypeError, ValueError) as error:
             seen = f"no scheduler that answers ({' '.join(str(error).split())})"
@@ -51,13 +53,19 @@ TLS = (
 
 def _check(address: str) -> None:
     protocol, separator, place = address.partition("://")
-    if not separator or not place:
+    if not separator or not place.rpartition(":")[2].isdecimal():
         mend = "Write it like tls://node17:8786."
         raise BolusError(Code.PATH, address, "no address", "slurm, pbs, sge, lsf, local or tls://...", mend)
     if protocol == "tls" or (protocol == "tcp" and _is_loopback(place)):
         return
     seen = f"{protocol}://, which anyone in that network may speak to, and so run code as you"
     raise BolusError(Code.PATH, address, seen, "tls:// (tcp:// only to this machine itself)", TLS)
+
+
+def _knock(address: str) -> None:
+    host, _, port = address.partition("://")[2].rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE):
+        pass
 
 
 def _is_loopback(place: str) -> bool:
