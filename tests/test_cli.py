@@ -49,7 +49,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         assert all(command.name in said for command in commands if command.name)
 
 
-@pytest.mark.parametrize("command", ["run", "status", "demo", "phantom", "methods", "doctor"])
+@pytest.mark.parametrize("command", ["run", "submit", "status", "demo", "phantom", "methods", "doctor"])
 def test_every_command_explains_itself(command: str) -> None:
     result = bolus(command, "--help")
     assert result.exit_code == 0

@@ -61,7 +61,12 @@ def test_a_heavy_library_has_one_owner():
     assert owner("cupy") == {"kernels/bolus_kernels/device.py"}
     assert owner("nibabel") == {"engine/bolus/nifti.py"}
     assert {Path(name).parent.name for name in owner("h5py") | owner("hdf5plugin")} == {"store"}
-    assert {Path(name).name for name in owner("dask") | owner("distributed")} <= {"stream.py"}
+    rooms = {
+        Path(name).parent.as_posix()
+        for package in ("dask", "distributed", "dask_jobqueue")
+        for name in owner(package)
+    }
+    assert rooms <= {"cluster/bolus_cluster/workers"}
 
 
 def test_continuous_integration_runs_the_command_of_the_readme():

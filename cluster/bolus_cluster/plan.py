@@ -32,6 +32,9 @@ class Request:
     settings: tuple[str, ...] = ()
     device: str = "auto"
     workers: int | None = None
+    cluster: str = "local"
+    """Where the workers are: `local`, jobs of a scheduler by its name, or the address of a running one."""
+    site: Path | None = None
     shard: tuple[int, int] | None = None
     work_dir: Path | None = None
     deadline: float = 3600.0

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import takewhile
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.crew import crew_of
+from bolus_cluster.crew import at_work, crew_of
 from bolus_cluster.describe import describe
 from bolus_cluster.ending import Ending, ending
 from bolus_cluster.ledger import table
@@ -18,7 +18,6 @@ from bolus_cluster.ledger.lock import held
 from bolus_cluster.ledger.records import DONE, forget, look_up, scans
 from bolus_cluster.plan import Plan, Task
 from bolus_cluster.workers.attempt import Job, Row, attempt, refuse, skip, translate
-from bolus_cluster.workers.local import local
 from bolus_cluster.workers.stream import stream
 from bolus_kernels import device
 
@@ -52,7 +51,7 @@ def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> S
     the output folder cannot be written; KeyboardInterrupt when it was ended from outside.
     """
     request = plan.request
-    chosen = _device(request.device)
+    chosen = _device(request.device if request.cluster == "local" else "cpu")  # a head node has no GPU
     states: Counter[str] = Counter()
     left = {task.scan.key: task for task in plan.tasks}
     count = len(plan.tasks)
@@ -102,8 +101,8 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
         return
     contrasts = sorted({task.scan.contrast for task in sound})
     warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
-    with local(crew.workers, crew.overlap, crew.gpus, request.work_dir) as client:
-        yield from stream(client, jobs, crew.workers * crew.overlap, warmers)
+    with at_work(request, crew) as (client, room):
+        yield from stream(client, jobs, room, warmers)
 
 
 def _job(plan: Plan, task: Task, threads: int) -> Job:

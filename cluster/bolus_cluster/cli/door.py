@@ -11,11 +11,12 @@ import click
 from bolus.errors import BolusError
 from bolus_cluster.cli.look import doctor, methods, status
 from bolus_cluster.cli.run import run
+from bolus_cluster.cli.submit import command as submit
 from bolus_cluster.cli.tryout import demo, phantom
 from bolus_cluster.cli.verify import verify
 
 SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
-    "Process a cohort": (run, status, verify),
+    "Process a cohort": (run, submit, status, verify),
     "Try it": (demo, phantom),
     "Look up": (methods, doctor),
 }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bolus_cluster.site import SCHEDULERS
+
 if TYPE_CHECKING:
     from bolus_cluster.plan import Plan
     from bolus_cluster.run import Summary
@@ -29,6 +31,15 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return tuple(label for value in values for label in value.split(",") if label)
 
 
+def _cluster(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value in CLUSTERS or "://" in value:
+        return value
+    raise click.BadParameter(
+        f"{value!r} is none of {', '.join(CLUSTERS)}, nor an address like tls://node17:8786."
+    )
+
+
+CLUSTERS = ("local", *SCHEDULERS)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -80,6 +91,15 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="Processes, a scan at a time each [default: one per GPU or processor]; 0 stays in this process.",
 )
 @click.option(
+    "--cluster",
+    callback=_cluster,
+    default="local",
+    show_default=True,
+    metavar="local|slurm|pbs|sge|lsf|ADDRESS",
+    help="Where the workers are: here, as jobs of a scheduler, or with a Dask scheduler that runs already.",
+)
+@click.option("--site", type=FILE, metavar="TOML", help="With --cluster slurm ...: as `bolus submit --site`.")
+@click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
@@ -115,6 +135,8 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
     from bolus_cluster import run as running
 
     asked["root"], asked["out"] = asked.pop("bids_dir"), asked.pop("out_dir")
+    if asked["cluster"] in SCHEDULERS and not asked["workers"]:
+        raise click.UsageError(f"say how many: --workers N with --cluster {asked['cluster']}.")
     asked["deadline"] = 60 * float(str(asked["deadline"]))
     request = plan.Request(**asked)  # type: ignore[arg-type]
     todo = plan.plan(request)
