@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
+import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -97,8 +98,37 @@ def test_status_tells_of_a_run_from_another_process(shared: Path, tmp_path: Path
     try:
         wait_for(lambda: len(list(records(out))) >= 2)
         time.sleep(6)  # a beat
-        command = [os.sys.executable, "-c", "from bolus_cluster.cli import main; main()", "status", str(out)]
+        command = [sys.executable, "-c", "from bolus_cluster.cli import main; main()", "status", str(out)]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert f"process {process.pid}" in said and "scans/h" in said and "of 4" in said
     finally:
         finish(process)
+
+
+def test_a_scheduler_that_is_killed_ends_the_run_and_loses_nothing(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    env = environment(tmp_path, **SLOW)
+    quiet = ["--host", "127.0.0.1", "--no-dashboard"]
+    where = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", *quiet, "--port", "0"]
+    scheduler = subprocess.Popen([*dask, "--scheduler-file", str(where)], env=env, stderr=subprocess.DEVNULL)
+    dask = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard"]
+    ends = ["--death-timeout", "5", "--local-directory", str(tmp_path), "--host", "127.0.0.1"]
+    worker = None
+    try:
+        wait_for(where.is_file)
+        address = json.loads(where.read_text())["address"]
+        worker = subprocess.Popen([*dask, *ends, address], env=env, stderr=subprocess.DEVNULL)
+        process = begin(shared / "data", out, "--cluster", address, env=env)
+        wait_for(lambda: len(list((tmp_path / "deeds").glob("*"))) >= 2)
+        scheduler.kill()
+        code, said = finish(process)
+        assert code == 3, said
+        assert "E_WORKER_DIED" in said and address in said and "is gone" in said
+    finally:
+        for each in filter(None, (scheduler, worker)):
+            each.kill()
+            each.wait()
+    assert len(states(out)) == 4 and "skipped" in states(out).values()
+    assert go(shared / "data", out).exit_code == 0
+    assert made(out) == made(shared / "maps")

@@ -227,3 +227,20 @@ def test_what_slurm_refuses_is_told_in_its_words(slurm: Slurm, tmp_path: Path) -
     workers = queued("slurm", nowhere, 1, tmp_path, tmp_path / "logs", None)
     with pytest.raises(BolusError, match=r"E_RECIPE sbatch: .*invalid partition"), workers:
         pass
+
+
+def test_a_job_that_only_hands_out_has_workers_as_jobs_of_their_own(
+    slurm: Slurm, shared: Path, out: Path
+) -> None:
+    file = out.with_name("site.toml")
+    file.write_text('memory = "600M"\ninterface = "lo"\ndriver_memory = "600M"\n')
+    asked = ("submit", shared / "data", out, "--scheduler", "slurm", "--workers", 1, "--site", file)
+    result = CliRunner().invoke(main, [str(each) for each in asked])
+    assert result.exit_code == 0, result.output
+    (driver,) = re.findall(r"Job (\d+) is with slurm", result.output)
+    slurm.wait(lambda: len(slurm.jobs()) == 2, 60, "the driver has no worker")
+    states = over(slurm, driver)
+    assert set(states.values()) == {"COMPLETED"}
+    slurm.wait(lambda: not slurm.jobs(), 60, "a worker is left in the queue")
+    assert maps(out) == maps(shared / "maps")
+    assert (out / LOCKS).is_dir() and not list((out / LOCKS).iterdir())
