@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bolus.compute.arrival import CHOICE, EVIDENCE, told_prior
+from bolus.compute.arrival import CHOICE, EVIDENCE, evidence_of, prior_maps, told_prior
 from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
 from bolus.compute.within_posterior import NAMES, POSTERIOR, m0_of, posterior_maps, pure_m0, shares_of
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map, PureTissue
 from bolus.voxels import constant
-from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.partial_volume.regression import LEAST_SHARE, pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
@@ -63,9 +62,10 @@ def pure_maps(
         )
         constants = {**curves.constants, **_constants(recipe, tissue, its_protocol)}
         if its_parameters.get(CHOICE) == EVIDENCE:
-            prior = arrival_evidence(its_curves.values, its_protocol, its_parameters, tissue.later)
+            prior = evidence_of(its_curves, its_protocol, its_parameters, tissue.later)
             its_protocol = its_protocol._replace(arrival_prior=prior)
-            constants["ArrivalPrior"] = told_prior(prior)
+            constants["ArrivalPrior"] = told_prior(prior, its_protocol, name.lower())
+            items += prior_maps(prior, its_curves, constants, name.lower())
         values = run_method(method, its_curves, its_protocol, its_parameters, device)
         told = replace(its_curves, constants=constants)
         items += [

@@ -38,7 +38,6 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     the maps say so.
     """
     state = curves.state.copy()
-    items = list(curves.extra)
     warnings = list(curves.warnings)
     used: set[str] = set()
     criteria = {}
@@ -48,6 +47,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     methods = methods_for(recipe, protocol)
     if isinstance(protocol, AslProtocol):
         curves, protocol = with_arrivals(curves, protocol, methods, recipe)
+    items = list(curves.extra)
     for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         used.add(machine.name)

@@ -21,6 +21,7 @@ from bolus_kernels.asl.nodes import (
     SCORE,
     SQUARE,
     WEIGHT,
+    believe,
     of_four,
     respond,
 )
@@ -70,8 +71,8 @@ def voxel_posterior(
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
     The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. Voxels of one
-    rate and slice delay share the first grid, whatever their noise: it is `known` where `response` and `work`, two
-    of each, hold that of the voxel before in their first. With one of each, it never is.
+    rate and slice delay share the first grid, whatever their noise and prior: it is `known` where `response` and
+    `work`, two of each, hold that of the voxel before in their first. With one of each, it never is.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):
@@ -90,9 +91,10 @@ def voxel_posterior(
                 relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
             growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
             respond(
-                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, prior, low, step, nodes,
+                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, low, step, nodes,
                 table, response[grid], work[grid],
             )  # fmt: skip
+        believe(prior, low, step, nodes, work[grid])
         best = score_nodes(freedom, floor, prior, nodes, table, response[grid], work[grid])
         total, sharing, flow, place = integrate(nodes, best, work[grid])
         if (level > 0 and (sharing > RESOLVED or step < FINEST)) or level == LEVELS - 1:
