@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
-from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp
 
@@ -113,15 +112,6 @@ def respond(
     for b in range(nodes // FINE):
         for j in range(FINE):
             work[b, SQUARE + j], work[b, PRODUCT + j] = work[b, INVERSE + j], ZERO
-
-
-@finite_part
-def believe(prior: Any, low: Any, step: Any, nodes: int, work: Any) -> None:
-    """Log prior of each arrival, which a voxel has for itself."""
-    for b in range(nodes // FINE):
-        for j in range(FINE):
-            away = low + step * PLACE[b, j] - prior.arrival
-            work[b, BELIEF + j] = believed(away, prior.arrival_precision, prior.arrival_tail)
 
 
 @finite_part

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bolus_kernels.asl.nodes import BELIEF, COARSE, FINE, FLOW, MEAN, MISFIT, PLACE, SCORE, believe, respond
+from bolus_kernels.asl.nodes import BELIEF, COARSE, FINE, FLOW, MEAN, MISFIT, PLACE, SCORE, respond
 from bolus_kernels.asl.posterior import (
     HALF,
     LEAST_RATE,
@@ -73,8 +73,7 @@ def voxel_peak(
             slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, low, step, nodes,
             table, response, work,
         )  # fmt: skip
-        believe(prior, low, step, nodes, work)
-        score_nodes(freedom - ONE, floor, prior, nodes, table, response, work)
+        score_nodes(freedom - ONE, floor, prior, low, step, nodes, table, response, work)
         if grid == 0:  # in units of the least misfit its logarithm is small, and loses nothing
             least = MOST
             for b in range(nodes // FINE):
