@@ -137,12 +137,15 @@ def test_a_late_territory_is_not_pulled_to_the_rest(labeling, later):
 
 
 @pytest.mark.parametrize("labeling", ["PCASL", "PASL"])
-def test_the_same_late_blood_among_prompt_voxels_is_let_be(labeling):
+@pytest.mark.parametrize("later", [0.7, 1.3])
+def test_the_same_late_blood_among_prompt_voxels_is_let_be(labeling, later):
     """A tenth of grey matter, each voxel among prompt ones: no region speaks for it, and its intervals still hold."""
     rng = np.random.default_rng(23)
     protocol = example.asl_protocol(ALL.size, 3e-3, labeling=labeling, duration=DURATION[labeling])
     late = rng.random(ALL.size) < 0.1
-    curves = example.asl_curves(protocol, np.full(ALL.size, 60.0), 0.9 + 0.7 * late, 3e-3, 24)
+    curves = example.asl_curves(
+        protocol, np.full(ALL.size, 60.0), rng.normal(0.9, 0.15, ALL.size) + later * late, 3e-3, 24
+    )
     prior = arrival_evidence(curves, protocol, USUAL, *PLACE)
     maps = KNOWN.function(curves, protocol._replace(arrival_prior=prior), USUAL, cpu())
     away, sd = (maps["cbf"] - 60)[late], maps["sd_cbf"][late]

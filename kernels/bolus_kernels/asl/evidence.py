@@ -23,9 +23,9 @@ Array = NDArray[np.float32]
 SPACING = 12.0
 """mm, between the points that regions are around: more, and a late territory is taken for the tissue beside it; less,
 and white matter has no signal of its own. Results differ little between 10 and 16."""
-SPREAD, TAIL = 0.4, 1 / 16
-"""s, by how much arrivals differ within a region, tissues among them. The log density of the prior falls by 8 at most:
-what is far later than the region around it is not pulled to it."""
+SPREAD, TAIL = 0.6, 1 / 16
+"""s, by how much arrivals differ within a region, tissues among them. With less, a voxel whose blood comes 1.3 s after
+that of the region around it is pulled: in pulsed scans its intervals miss. The log density falls by 8 at most."""
 FED = 2.0
 """SDs above none that the flow of a region has where it counts as much as the literature: no label at all looks as if
 it came too late."""
