@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.machine import machine
 
 BENCHMARKS = (
-    "kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_mode", "asl_tissues", "cohort", "gpu",
-    "store",
+    "kernels", "scan", "aif", "leakage", "delays", "bayes", "asl_spatial", "asl_arrivals", "asl_mode",
+    "asl_tissues", "cohort", "store", "gpu",
 )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ Maps = dict[str, Array]
 
 SNR = 150.0
 """M0 of grey matter over the noise of one image."""
+VOXEL = (3.4, 3.4, 4.0)
+"""mm, of the voxels of which each has an arrival of its own, wherever it lies."""
 COVERING = 1.959964
 """Standard deviations either side of the mean that hold 95 % of a normal distribution."""
 TISSUES = ("gm", "wm", "rim")
@@ -53,7 +55,8 @@ def _noisy(name: str, whole: Brain, acquisition: Acquisition) -> list[Row]:
     structure = np.stack([static[inside], scan.m0[inside]], axis=1).astype(np.float32)
     known, voxels = shelf()["multi_delay"], np.argwhere(inside)
     parameters = known.defaults()
-    protocol = protocol._replace(arrival_prior=arrival_evidence(curves, protocol, parameters))
+    place = np.ravel_multi_index(tuple(voxels.T), inside.shape, order="F"), inside.shape, whole.voxel
+    protocol = protocol._replace(arrival_prior=arrival_evidence(curves, protocol, parameters, *place))
 
     def alone(rows: slice) -> Maps:
         return known.function(curves[rows], protocol.rows(rows), parameters, cpu())
@@ -124,7 +127,7 @@ def _covering(acquisition: Acquisition, snr: float, n: int = 20000) -> Row:
     clean = np.tile(example.asl_curves(once, cbf, att, 0.0, 0), acquisition.repeats)
     curves = np.asfortranarray(clean + rng.normal(0, noise, clean.shape), np.float32)
     known = shelf()["multi_delay"]
-    prior = arrival_evidence(curves, protocol, known.defaults())
+    prior = arrival_evidence(curves, protocol, known.defaults(), rng.permutation(30**3)[:n], (30,) * 3, VOXEL)
     maps = known.function(curves, protocol._replace(arrival_prior=prior), known.defaults(), cpu())
     said = _said(maps, cbf, np.ones(n, np.bool_))
     return {"what": f"grey matter, {acquisition.labeling}, voxelwise, repeat SNR {snr:g}", "said": said}

@@ -139,7 +139,12 @@ def asl(n: int, seed: int, *, one_delay: bool = False, noise: float = 1.5e-3) ->
     protocol = protocol._replace(
         slice_delay=(0.04 * rng.integers(0, 10, n)).astype(np.float32),
         relative_noise=rng.uniform(0.5, 2.0, n).astype(np.float32),
-        arrival_prior=ArrivalPrior(1.2, 0.5, 0.0625, "example"),
+        arrival_prior=ArrivalPrior(
+            rng.uniform(0.8, 1.6, n).astype(np.float32),
+            rng.uniform(0.4, 0.8, n).astype(np.float32),
+            0.0625,
+            "example",
+        ),
     )
     return asl_curves(protocol, rng.uniform(5, 120, n), rng.uniform(0.5, 2.5, n), noise, seed + 1), protocol
 

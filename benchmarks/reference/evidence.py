@@ -1,105 +1,86 @@
-"""How likely a scan's curves are under a prior of arrivals: Student t of each voxel with flow or without."""
+"""When blood comes to the region around a voxel, from the mean curve of the region, one region at a time."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
-from scipy.optimize import minimize
-from scipy.stats import multivariate_t
 
-from benchmarks.reference.asl import Prior, latest_arrival, log_arrival, own_noise
-from benchmarks.reference.kinetics import apparent_t1, kinetic, times
+from benchmarks.reference.asl import Posterior, Prior, multi_delay, own_noise
 from bolus_kernels.asl.protocol import AslProtocol
 
 Array = NDArray[Any]
 
-STEP = 1e-2
-TYPICAL = 0.01
-"""1/s, the flow inside T1': its error there is a hundredth of the signal, nothing to a whole scan's arrivals."""
+CERTAIN = 1e6
+"""Degrees of freedom of a noise that is taken as known."""
 
 
-class Likelihoods(NamedTuple):
-    """Log densities of curves. flowing : (n, grid), arrived at att : (grid,) s; still : (n,), without flow."""
+def points_along(n: int, size: float, spacing: float) -> Array:
+    """Centres of n voxels of `size` mm along an axis, in units of the distance between points; (n,).
 
-    att: Array
-    flowing: Array
-    still: Array
-
-
-def likelihoods(curves: Array, protocol: AslProtocol, prior: Prior) -> Likelihoods:
-    """Log p(y | ATT) and log p(y | no flow); curves : (n, t), (control - label)/M0 of tissue.
-
-    y = f g(ATT) + noise with f | sigma2 ~ N(0, sigma2/kappa), sigma2 ~ InverseGamma(nu0/2, nu0 s2/2), so that
-    y | ATT is Student t of nu0 degrees, of location 0 and shape s2 (I + g g'/kappa); without flow, s2 I.
-    Source: Gelman, Bayesian Data Analysis, 3rd ed., app. A.
+    The points 0, 1, ... lie from one side of the volume to the other, about `spacing` mm apart, two of them at least.
     """
-    duration = np.asarray(protocol.labeling_duration, np.float64)
-    t, identity = len(duration), np.eye(len(duration))
-    late = float(np.max(protocol.slice_delay))
-    first = times(protocol.labeling, protocol.post_labeling_delay, duration, 0.0)
-    att = np.arange(0.0, latest_arrival(first, duration) + late, STEP)
-    flowing, still = np.full((len(curves), att.size), -np.inf), np.empty(len(curves))
-    for voxel, y in enumerate(np.asarray(curves, np.float64)):
-        s2 = own_noise(protocol, voxel)
-        shift = float(protocol.slice_delay[voxel])
-        t1 = protocol.t1_blood
-        if protocol.tissue_relaxation:
-            t1 = apparent_t1(float(protocol.t1_tissue[voxel]), TYPICAL, protocol.partition_coefficient)
-        g = kinetic(
-            protocol.labeling,
-            first + shift,
-            att[:, None],
-            duration,
-            efficiency=protocol.labeling_efficiency,
-            t1_blood=protocol.t1_blood,
-            t1_apparent=t1,
-            partition_coefficient=protocol.partition_coefficient,
-        )
-        kappa = s2 / (prior.cbf_sd / 6000) ** 2
-        still[voxel] = multivariate_t.logpdf(y, np.zeros(t), s2 * identity, prior.noise_weight)
-        for i in np.flatnonzero(att <= latest_arrival(first + shift, duration)):
-            shape = s2 * (identity + np.outer(g[i], g[i]) / kappa)
-            flowing[voxel, i] = multivariate_t.logpdf(y, np.zeros(t), shape, prior.noise_weight)
-    return Likelihoods(att, flowing, still)
+    points = max(1, round(n * size / spacing))
+    return np.asarray((np.arange(n) + 0.5) / n * points)
 
 
-def log_evidence(
-    given: Likelihoods,
-    mean: float,
-    sd: float,
-    tail: float,
-    share: float,
-    expected: tuple[float, float],
-    worth: float,
-) -> float:
-    """Log evidence of all voxels, a share of them without flow, and of `worth` voxels that are as expected (mean, SD).
+def nearness(
+    voxels: Array, shape: tuple[int, int, int], voxel_size: tuple[float, float, float], spacing: float
+) -> dict[tuple[int, ...], Array]:
+    """Of each point of the lattice (i, j, k), its trilinear weight in every voxel, (n,), where it has any.
 
-    Those expected contribute worth x E[log N(ATT; mean, sd)]; the share has the prior Beta(2, 2).
+    voxels : (n,), positions in a volume of `shape`, Fortran order.
     """
-    density = np.exp(log_arrival(given.att, mean, sd, tail))
-    density /= trapezoid(density, given.att)
-    top = np.maximum(given.flowing.max(axis=1), given.still)
-    flow = trapezoid(np.exp(given.flowing - top[:, None]) * density, given.att)
-    voxels = top + np.log((1 - share) * flow + share * np.exp(given.still - top))
-    seen = -np.log(sd) - (expected[1] ** 2 + (mean - expected[0]) ** 2) / (2 * sd**2)
-    return float(voxels.sum() + worth * seen + np.log(share * (1 - share)))
+    places = np.unravel_index(voxels, shape, order="F")
+    axes = [points_along(n, size, spacing) for n, size in zip(shape, voxel_size, strict=True)]
+    counts = [max(1, round(n * size / spacing)) + 1 for n, size in zip(shape, voxel_size, strict=True)]
+    found = {}
+    for point in product(*(range(count) for count in counts)):
+        away = (np.abs(axis[place] - i) for axis, place, i in zip(axes, places, point, strict=True))
+        weight = np.prod([np.maximum(0.0, 1.0 - distance) for distance in away], axis=0)
+        if weight.any():
+            found[point] = weight
+    return found
 
 
-def likeliest(
-    given: Likelihoods, tail: float, least_sd: float, expected: tuple[float, float], worth: float
-) -> tuple[float, float, float]:
-    """Mean, SD (s, at least least_sd) and share of voxels without flow that maximise the log evidence."""
-    starts = [(mean, sd, share) for mean in (0.7, 1.3) for sd in (0.7, 1.0) for share in (0.1, 0.5)]
-    found = [
-        minimize(
-            lambda x: -log_evidence(given, x[0], x[1], tail, x[2], expected, worth),
-            start,
-            bounds=((0.0, given.att[-1]), (least_sd, 2.0), (0.01, 0.99)),
-        )
-        for start in starts
-    ]
-    mean, sd, share = min(found, key=lambda one: one.fun).x
-    return float(mean), float(sd), float(share)
+def region(curves: Array, protocol: AslProtocol, weight: Array, prior: Prior) -> Posterior:
+    """Flow and arrival in a region; curves : (n, t), weight : (n,), how near each voxel is.
+
+    Every voxel counts by w = nearness/variance of its noise, so that the mean curve has the variance of one pair
+    sum(nearness^2/variance)/(sum w)^2; that is known, and `multi_delay` gives the posterior. Relaxation and slice
+    delay are averaged likewise (the rate, 1/T1).
+    """
+    noise = np.array([own_noise(protocol, v) for v in range(len(curves))])
+    w = weight / noise
+    delays = np.asarray(protocol.post_labeling_delay)
+    mean = w @ np.asarray(curves, np.float64) / w.sum()
+    for delay in np.unique(delays):  # repeats of a delay as their mean: what scatters between them is known
+        mean[delays == delay] = mean[delays == delay].mean()
+    one = protocol._replace(
+        t1_tissue=np.array([w.sum() / (w @ (1 / np.asarray(protocol.t1_tissue, np.float64)))]),
+        slice_delay=np.array([w @ protocol.slice_delay / w.sum()]),
+        noise_variance=float((weight**2 / noise).sum() / w.sum() ** 2),
+        relative_noise=None,
+    )
+    return multi_delay(mean, one, 0, prior._replace(noise_weight=CERTAIN))
+
+
+def expected(
+    regions: list[tuple[Array, Posterior]], prior: Prior, spread: float, fed: float
+) -> tuple[Array, Array]:
+    """Mean and SD of each voxel's arrival before its own data, (n,) s, from the regions and how near they are to it.
+
+    Region r says a_r with variance spread^2 + s_r^2, no more than the prior's; the part 1/(1 + z^2/fed^2) of what it
+    says is the prior, z the SDs of its flow above none. The voxel's mean weighs it by nearness over that variance,
+    and its own variance is the harmonic mean of theirs by nearness.
+    """
+    precision, total, near = (np.zeros(len(regions[0][0])) for _ in range(3))
+    for weight, found in regions:
+        share = 1 / (1 + (max(found.cbf, 0.0) / found.sd_cbf / fed) ** 2)
+        sure = (1 - share) * max(1 / prior.att_sd**2, 1 / (spread**2 + found.sd_att**2))
+        unsure = share / prior.att_sd**2
+        precision, near = precision + weight * (sure + unsure), near + weight
+        total = total + weight * (sure * found.att + unsure * prior.att_mean)
+    return total / precision, np.sqrt(near / precision)

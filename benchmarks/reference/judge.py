@@ -150,14 +150,15 @@ def single_delay(curve: Array, protocol: AslProtocol, voxel: int, parameters: Pa
     return {"cbf": asl.one_delay(curve, protocol, voxel)}
 
 
-def _arrivals(protocol: AslProtocol, parameters: Parameters) -> dict[str, float]:
+def _arrivals(protocol: AslProtocol, voxel: int, parameters: Parameters) -> dict[str, float]:
     """What is believed of arrivals: given by the parameters, told by the scan, or as the literature has it."""
     if parameters["att_prior"] == "given":
         return {"att_mean": parameters["att_mean"], "att_sd": parameters["att_sd"], "att_tail": 0.0}
     told = protocol.arrival_prior
     if told is None:
         return {"att_mean": 0.7 if protocol.labeling == "PASL" else 1.3, "att_sd": 1.0, "att_tail": 0.0}
-    return {"att_mean": told.mean, "att_sd": told.sd, "att_tail": told.tail}
+    mean, sd = (float(one if np.ndim(one) == 0 else one[voxel]) for one in (told.mean, told.sd))
+    return {"att_mean": mean, "att_sd": sd, "att_tail": told.tail}
 
 
 def multi_delay(curve: Array, protocol: AslProtocol, voxel: int, parameters: Parameters) -> Answers:
@@ -165,7 +166,7 @@ def multi_delay(curve: Array, protocol: AslProtocol, voxel: int, parameters: Par
     prior = asl.Prior(
         cbf_sd=parameters["cbf_sd"],
         noise_weight=parameters["noise_weight"],
-        **_arrivals(protocol, parameters),
+        **_arrivals(protocol, voxel, parameters),
     )
     return asl.multi_delay(curve, protocol, voxel, prior)._asdict()
 
@@ -176,7 +177,7 @@ def kinetic_model(curve: Array, protocol: AslProtocol, voxel: int, parameters: P
     prior = amplitudes.ArterialPrior(
         abv_sd=parameters["abv_sd"] / 100,
         **{name: parameters[name] for name in names},
-        **_arrivals(protocol, parameters),
+        **_arrivals(protocol, voxel, parameters),
     )
     path = transport.Transport(
         parameters["dispersion"],

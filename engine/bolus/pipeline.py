@@ -100,8 +100,9 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
     gaussian(one[None, None], 1.0)
     if "asl" in wanted:
         arrival_evidence(
-            np.asfortranarray(bolus[None], np.float32), several, shelf()["multi_delay"].defaults()
-        )
+            np.asfortranarray(bolus[None], np.float32), several, shelf()["multi_delay"].defaults(),
+            np.zeros(1, np.int64), (1, 1, 1), (1.0, 1.0, 1.0),
+        )  # fmt: skip
         series = np.ones((2, 1), np.int16)
         scatter(combined(series, np.zeros(1, np.int64), np.array([[1.0, -1.0]])).T, np.zeros(1, np.int64))
     if "asl" in wanted and recipe["asl.partial_volume"] != NONE:

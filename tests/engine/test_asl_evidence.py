@@ -12,7 +12,7 @@ from bolus.compute import compute
 from bolus.errors import BolusError
 from bolus.prepare import prepare
 from bolus.prepare.asl import noise_of
-from bolus_kernels.asl.evidence import LEAST_SD, arrival_evidence
+from bolus_kernels.asl.evidence import SPACING, SPREAD, arrival_evidence
 from bolus_kernels.asl.mode import mode
 from bolus_kernels.device import cpu
 from bolus_kernels.shelf import shelf
@@ -53,6 +53,15 @@ def items_of(curves, *sets):
     return {item.ending: item for item in compute(curves, recipe(*sets), cpu()).items}
 
 
+def evidence(curves):
+    place = curves.voxels, curves.grid.shape, curves.grid.zooms
+    return arrival_evidence(curves.values, curves.protocol, shelf()["multi_delay"].defaults(), *place)
+
+
+def of_brain(item, curves):
+    return item.data.reshape(-1, order="F")[curves.voxels]
+
+
 def test_the_noise_of_a_voxel_is_that_of_the_image_over_its_m0():
     rng, sigma = np.random.default_rng(1), 3.0
     m0 = rng.uniform(400, 1600, 3000)
@@ -83,12 +92,19 @@ def test_the_protocol_tells_each_voxel_s_noise():
 def test_every_map_tells_the_prior_that_it_was_made_with(labeling):
     curves = prepare(series(labeling), recipe())
     items = items_of(curves, "asl.spatial=true")
-    found = arrival_evidence(curves.values, curves.protocol, shelf()["multi_delay"].defaults())
-    assert 0.7 < found.mean < 1.3 and LEAST_SD <= found.sd <= 1.0
+    found = evidence(curves)
+    assert 0.7 < np.median(found.mean) < 1.3 and found.sd.min() >= 0.99 * SPREAD and found.sd.max() <= 1.01
     for name in ("cbf", "att", "desc-sd_cbf", "desc-sd_att", "desc-spatial_cbf"):
         told = items[name].parameters["ArrivalPrior"]
-        assert (told["Mean"]["Value"], told["StandardDeviation"]["Value"]) == (found.mean, found.sd)
-        assert told["Mean"]["Units"] == "s" and told["Mean"]["Source"] == found.how
+        for name_of, values in (("Mean", found.mean), ("StandardDeviation", found.sd)):
+            assert (
+                told[name_of]["Value"] == pytest.approx(np.median(values)) and told[name_of]["Units"] == "s"
+            )
+            assert found.how in told[name_of]["Source"]
+            np.testing.assert_array_equal(of_brain(items[told[name_of]["Map"]], curves), values)
+        assert told["Tail"] == found.tail and told["Regions"]["Spread"]["Value"] == SPREAD
+        assert told["Regions"]["Spacing"] == {**told["Regions"]["Spacing"], "Value": SPACING, "Units": "mm"}
+        assert told["Regions"]["Prior"]["Value"] == ((1.3, 1.0) if labeling == "PCASL" else (0.7, 1.0))
         said = items[name].parameters
         assert said["att_prior"] == "evidence" and not {"att_mean", "att_sd"} & said.keys()
     plain = curves.protocol._replace(arrival_prior=found)
@@ -152,9 +168,7 @@ def test_the_mode_is_written_where_it_is_asked_for():
     assert prior == usual["att"].parameters["ArrivalPrior"]
     assert items["desc-mode_cbf"].unit == "ml/100g/min" and items["desc-mode_att"].unit == "s"
     assert "likeliest" in items["desc-mode_cbf"].description and "argmax" in items["desc-mode_cbf"].equation
-    told = curves.protocol._replace(
-        arrival_prior=arrival_evidence(curves.values, curves.protocol, known.defaults())
-    )
+    told = curves.protocol._replace(arrival_prior=evidence(curves))
     expected = mode(curves.values, told, known.defaults(), cpu())["att"]
     np.testing.assert_array_equal(items["desc-mode_att"].data.reshape(-1, order="F")[curves.voxels], expected)
 

@@ -104,7 +104,7 @@ def test_it_compiles_without_double_precision(capability, monkeypatch):
     whole = types.int64
     signature = (
         TABLE,
-        *[LINE] * 4,
+        *[LINE] * 5,
         int64[::1],
         *[LINE] * 3,
         TABLE,

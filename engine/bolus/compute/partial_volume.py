@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bolus.compute.arrival import CHOICE, EVIDENCE, told_prior
+from bolus.compute.arrival import CHOICE, EVIDENCE, evidence_of, prior_maps, told_prior
 from bolus.compute.blocks import run_method
 from bolus.compute.items import of_method
 from bolus.compute.retreat import Machines, whole
@@ -16,7 +16,6 @@ from bolus.compute.within_posterior import NAMES, POSTERIOR, m0_of, posterior_ma
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map, PureTissue
 from bolus.voxels import constant
-from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.partial_volume.layout import LEAST_SHARE
 from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
@@ -71,9 +70,10 @@ def pure_maps(
         )
         constants = {**curves.constants, **_constants(recipe, tissue, its_protocol, "att_mean" in parameters)}
         if its_parameters.get(CHOICE) == EVIDENCE:
-            prior = arrival_evidence(its_curves.values, its_protocol, its_parameters, tissue.later)
+            prior = evidence_of(its_curves, its_protocol, its_parameters, tissue.later)
             its_protocol = its_protocol._replace(arrival_prior=prior)
-            constants["ArrivalPrior"] = told_prior(prior)
+            constants["ArrivalPrior"] = told_prior(prior, its_protocol, name.lower())
+            items += prior_maps(prior, its_curves, constants, name.lower())
         values = run_method(method, its_curves, its_protocol, its_parameters, device, machines)
         told = replace(its_curves, constants=constants)
         items += [

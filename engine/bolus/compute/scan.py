@@ -40,7 +40,6 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     does not suffice, runs on the CPU, and the maps say so.
     """
     state = curves.state.copy()
-    items = list(curves.extra)
     warnings = list(curves.warnings)
     machines = Machines()
     criteria = {}
@@ -50,6 +49,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     methods = methods_for(recipe, protocol)
     if isinstance(protocol, AslProtocol):
         curves, protocol = with_arrivals(curves, protocol, methods, recipe)
+    items = list(curves.extra)
     for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)

@@ -79,7 +79,9 @@ def posterior_maps(
         its_method = replace(
             by_itself, label=name.lower(), equation=EQUATION, paper=f"{CHAPPELL}; {by_itself.paper}"
         )
-        told = replace(curves, constants={**curves.constants, **_constants(curves, name, found, believed)})
+        told = replace(
+            curves, constants={**curves.constants, **_constants(curves, protocol, name, found, believed)}
+        )
         items += [
             replace(item, description=f"{item.description}, of pure {NAMES[name]}")
             for item in of_method(its_method, values, told, recipe, obeyed)
@@ -132,7 +134,9 @@ def _typical(m0: Array) -> float:
     return median(known) if known.size else 1.0
 
 
-def _constants(curves: Curves, name: str, found: Found, believed: ArrivalPrior) -> dict[str, Any]:
+def _constants(
+    curves: Curves, protocol: AslProtocol, name: str, found: Found, believed: ArrivalPrior
+) -> dict[str, Any]:
     tissue = curves.pure[name]
     flow = found.whole.grey if name == "GM" else found.whole.white
     return {
@@ -149,7 +153,7 @@ def _constants(curves: Curves, name: str, found: Found, believed: ArrivalPrior) 
                 (curves.pure["WM"].later, LATER_SD), "s", "mean and SD; Chappell 2011"
             ),
         },
-        "ArrivalPrior": told_prior(believed),
+        "ArrivalPrior": told_prior(believed, protocol),
         "PartitionCoefficient": constant(tissue.partition_coefficient, "ml/g", "of the pure tissue"),
         "T1Tissue": constant(
             tissue.t1, "s", "of the pure tissue, asl.t1_gm and asl.t1_wm or by field strength"

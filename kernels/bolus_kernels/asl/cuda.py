@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, summarise, tabulate
 from bolus_kernels.asl.peak import voxel_peak
-from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterior
+from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
@@ -25,8 +25,8 @@ def kernel(delays: int) -> Callable[..., None]:
     groups, responses = delays // 4, 4 * FINE
 
     def multi_delay(
-        curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, column: Any, time: Any,
+        duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -40,11 +40,12 @@ def kernel(delays: int) -> Callable[..., None]:
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
         state[voxel] = solvable(
-            True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], given[voxel], prior.arrival_most
-        )
+            True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], ZERO if fitted != 0 else arrival[voxel],
+            prior.arrival_most,
+        )  # fmt: skip
         if state[voxel] == 0:
             rate = ONE / t1_tissue[voxel]
-            believed = of_voxel(prior, noise[voxel], fitted != 0, given[voxel])
+            believed = of_voxel(prior, noise[voxel], arrival[voxel], precision[voxel])
             tabulate(labels, table)
             voxel_posterior(
                 mean, within, rate, slice_delay[voxel], False, labels, believed, table, response, work, result
@@ -67,7 +68,7 @@ def launch(
 ) -> None:
     """Fill cbf, att, sd_cbf, sd_att and state, (n,) each.
 
-    curves : (n, t). voxelwise : t1_tissue, slice_delay, noise and, unless it is fitted, arrival, (n,) each.
+    curves : (n, t). voxelwise : t1_tissue, slice_delay, noise, arrival and its precision, (n,) each.
     """
     shared = _shared(column, labels, prior, fitted)
     over_voxels(kernel(labels.time.size), (curves, *voxelwise), shared, maps, device)
@@ -79,8 +80,8 @@ def mode_kernel(delays: int) -> Callable[..., None]:
     groups, responses = delays // 4, 4 * FINE
 
     def mode(
-        curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, given: Any, column: Any, time: Any, duration: Any,
-        pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
+        curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, column: Any, time: Any,
+        duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
         cbf: Any, att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
@@ -94,10 +95,14 @@ def mode_kernel(delays: int) -> Callable[..., None]:
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
         state[voxel] = solvable(
-            True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], given[voxel], prior.arrival_most
-        )
+            True, within, t1_tissue[voxel], slice_delay[voxel], noise[voxel], ZERO if fitted != 0 else arrival[voxel],
+            prior.arrival_most,
+        )  # fmt: skip
         if state[voxel] == 0:
-            own, rate = of_voxel(prior, noise[voxel], fitted != 0, given[voxel]), ONE / t1_tissue[voxel]
+            own, rate = (
+                of_voxel(prior, noise[voxel], arrival[voxel], precision[voxel]),
+                ONE / t1_tissue[voxel],
+            )
             tabulate(labels, table)
             voxel_peak(mean, within, rate, slice_delay[voxel], labels, own, table, response, work, result)
             cbf[voxel], att[voxel] = FLOW_UNIT * result[0], result[1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bolus_kernels.asl.multi_delay import labels_of, prior_of, voxelwise_of
 from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, summarise, tabulate
 from bolus_kernels.asl.peak import voxel_peak
-from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable
+from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable
 from bolus_kernels.asl.prior import of_voxel
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
@@ -33,7 +33,7 @@ def mode(
     prior, fitted = prior_of(protocol, labels, parameters), protocol.arterial_transit_time is None
     maps: VoxelMaps = {name: np.full(len(curves), np.nan, np.float32) for name in ("cbf", "att")}
     maps["state"] = np.zeros(len(curves), np.uint8)
-    voxelwise = voxelwise_of(protocol)
+    voxelwise = voxelwise_of(protocol, parameters)
     if device.kind == "cuda":
         from bolus_kernels.asl.cuda import launch_mode
 
@@ -45,8 +45,8 @@ def mode(
 
 @kernel
 def _mode(
-    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, labels: Any, prior: Any,
-    fitted: bool, cbf: Any, att: Any, state: Any,
+    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any,
+    labels: Any, prior: Any, fitted: bool, cbf: Any, att: Any, state: Any,
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
@@ -61,9 +61,10 @@ def _mode(
             v = begin + place
             within = summarise(tile[:, place], column, labels.pairs, mean)
             state[v] = solvable(
-                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v], prior.arrival_most
-            )
+                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v] if not fitted else ZERO,
+                prior.arrival_most,
+            )  # fmt: skip
             if state[v] == 0:
-                own, rate = of_voxel(prior, noise[v], fitted, arrival[v]), ONE / t1_tissue[v]
+                own, rate = of_voxel(prior, noise[v], arrival[v], precision[v]), ONE / t1_tissue[v]
                 voxel_peak(mean, within, rate, slice_delay[v], labels, own, table, response, work, result)
                 cbf[v], att[v] = FLOW_UNIT * result[0], result[1]

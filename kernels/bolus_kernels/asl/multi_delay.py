@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, LEFT, NONE_BEFORE, WORK, Labels, summarise, tabulate
-from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, solvable, voxel_posterior
-from bolus_kernels.asl.prior import Prior, of_voxel
+from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
+from bolus_kernels.asl.prior import CERTAINTY, Prior, of_voxel
 from bolus_kernels.asl.protocol import LEAST_NOISE, ArrivalPrior, AslProtocol, LookLocker
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
@@ -23,6 +23,7 @@ LITERATURE = {"PCASL": (1.3, 1.0), "CASL": (1.3, 1.0), "PASL": (0.7, 1.0)}
 ALONE = np.array([NONE_BEFORE, 1.0, 1.0])
 """The pulses of a readout that no other came before."""
 Numbers = NDArray[np.float32]
+Voxelwise = tuple[Numbers, Numbers, Numbers, Numbers, Numbers]
 
 
 @method(
@@ -62,7 +63,7 @@ def multi_delay(
         maps["state"][:] = State.NO_SOLUTION
         return maps
     fitted = protocol.arterial_transit_time is None
-    voxelwise = voxelwise_of(protocol)
+    voxelwise = voxelwise_of(protocol, parameters)
     filled = tuple(maps[name] for name in ("cbf", "att", "sd_cbf", "sd_att", "state"))
     if device.kind == "cuda":
         from bolus_kernels.asl.cuda import launch
@@ -73,15 +74,17 @@ def multi_delay(
     return refuse_infinite(maps)
 
 
-def voxelwise_of(protocol: AslProtocol) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-    """Tissue T1 (s), slice delay (s), noise variance and given arrival (s; 0 where it is fitted), (n,) each."""
-    given = protocol.arterial_transit_time
-    arrival = np.zeros(len(protocol.t1_tissue)) if given is None else given
+def voxelwise_of(protocol: AslProtocol, parameters: Mapping[str, Any]) -> Voxelwise:
+    """Tissue T1 (s), slice delay (s), noise variance, expected arrival (s) and its precision (1/s^2), (n,) each."""
+    given, expected = protocol.arterial_transit_time, arrival_prior_of(protocol, parameters)
+    arrival, precision = (expected.mean, expected.precision) if given is None else (given, CERTAINTY)
+    n = len(protocol.t1_tissue)
     return (
         np.ascontiguousarray(protocol.t1_tissue, np.float32),
         np.ascontiguousarray(protocol.slice_delay, np.float32),
         protocol.voxel_noise,
-        np.ascontiguousarray(arrival, np.float32),
+        np.ascontiguousarray(np.broadcast_to(arrival, n), np.float32),
+        np.ascontiguousarray(np.broadcast_to(precision, n), np.float32),
     )
 
 
@@ -95,18 +98,21 @@ def arrival_prior_of(protocol: AslProtocol, parameters: Mapping[str, Any]) -> Ar
 
 
 def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, Any]) -> Prior:
-    """The prior in the units of the kernel, from the method's parameters and the scan's pooled noise."""
+    """The prior in the units of the kernel, from the method's parameters and the scan's pooled noise.
+
+    Expected arrivals are those of `voxelwise_of`.
+    """
     last = int(np.argmax(labels.time))
-    noise, arrival = max(protocol.noise_variance, LEAST_NOISE), arrival_prior_of(protocol, parameters)
+    noise, fitted = max(protocol.noise_variance, LEAST_NOISE), protocol.arterial_transit_time is None
     return Prior(
-        np.float32(arrival.mean),
-        np.float32(arrival.sd**-2.0),
+        np.float32(0.0),
+        np.float32(0.0),
         np.float32(labels.time[last] - 0.25 * labels.duration[last]),
         np.float32(0.0),
         np.float32(noise * (6000.0 / parameters["cbf_sd"]) ** 2),
         np.float32(parameters["noise_weight"]),
         np.float32(noise),
-        np.float32(arrival.tail),
+        np.float32(arrival_prior_of(protocol, parameters).tail if fitted else 0.0),
     )
 
 
@@ -180,8 +186,8 @@ def _readouts(
 
 @kernel
 def _multi_delay(
-    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, labels: Any, prior: Any,
-    fitted: bool, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+    curves: Any, column: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any,
+    labels: Any, prior: Any, fitted: bool, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
@@ -197,16 +203,12 @@ def _multi_delay(
             v = begin + place
             within = summarise(tile[:, place], column, labels.pairs, mean)
             state[v] = solvable(
-                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v], prior.arrival_most
-            )
+                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v] if not fitted else ZERO,
+                prior.arrival_most,
+            )  # fmt: skip
             if state[v] == 0:
-                believed = of_voxel(prior, noise[v], fitted, arrival[v])
-                known = (
-                    fitted
-                    and last >= 0
-                    and t1_tissue[v] == t1_tissue[last]
-                    and slice_delay[v] == slice_delay[last]
-                )
+                believed = of_voxel(prior, noise[v], arrival[v], precision[v])
+                known = last >= 0 and t1_tissue[v] == t1_tissue[last] and slice_delay[v] == slice_delay[last]
                 rate, last = ONE / t1_tissue[v], v
                 voxel_posterior(
                     mean, within, rate, slice_delay[v], known, labels, believed, table, response, work, result

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
-from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp
 
@@ -88,10 +87,10 @@ def of_four(table: Any, g: Any, k: Any) -> Any:
 
 @finite_part
 def respond(
-    slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, kept: Any, prior: Any,
+    slice_delay: Any, relaxation: Any, growth: Any, rate_blood: Any, gain: Any, kept: Any,
     low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any,
 ) -> None:  # fmt: skip
-    """What depends on neither data nor noise: responses, the square of each arrival's, its log prior."""
+    """What depends on neither data, noise nor prior: responses, the square of each arrival's."""
     for g in range(table.shape[0]):
         for k in range(4):
             time, duration = table[g, TIME + k] + slice_delay, table[g, DURATION + k]
@@ -118,9 +117,7 @@ def respond(
         deplete(relaxation, nodes, table, response, work)
     for b in range(nodes // FINE):
         for j in range(FINE):
-            away = low + step * PLACE[b, j] - prior.arrival
             work[b, SQUARE + j], work[b, PRODUCT + j] = work[b, INVERSE + j], ZERO
-            work[b, BELIEF + j] = believed(away, prior.arrival_precision, prior.arrival_tail)
 
 
 @finite_part

@@ -70,10 +70,10 @@ def voxel_peak(
             relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
         growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
         respond(
-            slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, prior, low, step, nodes,
+            slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, low, step, nodes,
             table, response, work,
         )  # fmt: skip
-        score_nodes(freedom - ONE, floor, prior, nodes, table, response, work)
+        score_nodes(freedom - ONE, floor, prior, low, step, nodes, table, response, work)
         if grid == 0:  # in units of the least misfit its logarithm is small, and loses nothing
             least = MOST
             for b in range(nodes // FINE):

@@ -24,6 +24,7 @@ from bolus_kernels.asl.nodes import (
     of_four,
     respond,
 )
+from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part, part
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -70,8 +71,8 @@ def voxel_posterior(
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
     The flow inside 1/T1' comes from the grid before, which converges by a factor of 30 each time. Voxels of one
-    rate and slice delay share the first grid, whatever their noise: it is `known` where `response` and `work`, two
-    of each, hold that of the voxel before in their first. With one of each, it never is.
+    rate and slice delay share the first grid, whatever their noise and prior: it is `known` where `response` and
+    `work`, two of each, hold that of the voxel before in their first. With one of each, it never is.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):
@@ -90,10 +91,12 @@ def voxel_posterior(
                 relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
             growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
             respond(
-                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, prior, low, step, nodes,
+                slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, low, step, nodes,
                 table, response[grid], work[grid],
             )  # fmt: skip
-        best = score_nodes(freedom, floor, prior, nodes, table, response[grid], work[grid])
+        best = score_nodes(
+            freedom, floor, prior, low, step, nodes, table, response[grid], work[grid]
+        )  # fmt: skip
         total, sharing, flow, place = integrate(nodes, best, work[grid])
         if (level > 0 and (sharing > RESOLVED or step < FINEST)) or level == LEVELS - 1:
             break
@@ -103,8 +106,8 @@ def voxel_posterior(
 
 @finite_part
 def score_nodes(
-    freedom: Any, floor: Any, prior: Any, nodes: int, table: Any, response: Any, work: Any
-) -> Any:
+    freedom: Any, floor: Any, prior: Any, low: Any, step: Any, nodes: int, table: Any, response: Any, work: Any
+) -> Any:  # fmt: skip
     """At each arrival: flow, misfit and log posterior, flow and noise integrated out; gives the best of them.
 
     floor : the misfit that no arrival can go below.
@@ -137,7 +140,10 @@ def score_nodes(
     for b in range(nodes // FINE):
         for j in range(FINE):
             width, misfit = log(work[b, INVERSE + j]), log(work[b, MISFIT + j])
-            score = work[b, BELIEF + j] + HALF * (width - freedom * misfit)
+            away = low + step * PLACE[b, j] - prior.arrival
+            belief = believed(away, prior.arrival_precision, prior.arrival_tail)
+            score = belief + HALF * (width - freedom * misfit)
+            work[b, BELIEF + j] = belief
             work[b, SCORE + j], work[b, PRODUCT + j] = score, ZERO
             best = max(best, np.int32(RULER * score))
     return np.float32(best) / RULER

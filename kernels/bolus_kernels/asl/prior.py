@@ -27,15 +27,12 @@ class Prior(NamedTuple):
 
 
 @part
-def of_voxel(prior: Any, noise: Any, fitted: bool, arrival: Any) -> Any:
-    """The prior of a voxel with noise of its own, and of one whose arrival is known; the flow's SD stays what it is."""
+def of_voxel(prior: Any, noise: Any, arrival: Any, precision: Any) -> Any:
+    """The prior of a voxel with noise and an expected arrival of its own; the flow's SD stays what it is."""
     weight = prior.flow_weight * (noise / prior.noise_variance)
-    if fitted:
-        arrival, precision, tail = prior.arrival, prior.arrival_precision, prior.arrival_tail
-    else:
-        precision, tail = CERTAINTY, ZERO
     return Prior(
-        arrival, precision, prior.arrival_most, prior.flow, weight, prior.noise_weight, noise, tail
+        arrival, precision, prior.arrival_most, prior.flow, weight, prior.noise_weight, noise,
+        prior.arrival_tail,
     )  # fmt: skip
 
 

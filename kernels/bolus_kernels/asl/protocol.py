@@ -13,16 +13,26 @@ LEAST_NOISE = 1e-20
 
 
 class ArrivalPrior(NamedTuple):
-    """What is believed of the arrivals of a scan: mean and sd, s; how it came to be known.
+    """What is believed of arrivals before the data: mean and sd, s, of all voxels or (n,); how it came to be known.
 
     The log density is -z^2/2 / (1 + tail z^2), z the arrival's distance from the mean in SDs: a normal's where `tail`
     is 0, else a normal's in the middle and flat far from it, so that blood that comes very late is let be.
     """
 
-    mean: float
-    sd: float
+    mean: Any
+    sd: Any
     tail: float
     how: str
+
+    @property
+    def precision(self) -> Any:
+        """1/s^2."""
+        return np.float64(1) / np.square(self.sd, dtype=np.float64)
+
+    def rows(self, block: Any) -> ArrivalPrior:
+        """The same prior for some of the voxels."""
+        mean, sd = (one if np.ndim(one) == 0 else np.asarray(one)[block] for one in (self.mean, self.sd))
+        return self._replace(mean=mean, sd=sd)
 
 
 class LookLocker(NamedTuple):
@@ -56,7 +66,7 @@ class AslProtocol(NamedTuple):
     label decays with tissue T1 after arrival (else with that of blood). arterial_transit_time : (n,) s, taken as
     known instead of fitted where it is given. look_locker : the pulses of the readouts, where one label has several.
     relative_noise : (n,), variance of one pair in a voxel over noise_variance; 1 where it is not given.
-    arrival_prior : what the whole scan says of arrivals, where it was asked.
+    arrival_prior : what the scan says of arrivals, where it was asked.
     """
 
     labeling: Labeling
@@ -83,12 +93,13 @@ class AslProtocol(NamedTuple):
 
     def rows(self, block: slice) -> AslProtocol:
         """The same protocol for some of the voxels."""
-        known, relative = self.arterial_transit_time, self.relative_noise
+        known, relative, prior = self.arterial_transit_time, self.relative_noise, self.arrival_prior
         return self._replace(
             t1_tissue=self.t1_tissue[block],
             slice_delay=self.slice_delay[block],
             arterial_transit_time=None if known is None else known[block],
             relative_noise=None if relative is None else relative[block],
+            arrival_prior=None if prior is None else prior.rows(block),
         )
 
     def pairs(self, chosen: NDArray[np.bool_]) -> AslProtocol:

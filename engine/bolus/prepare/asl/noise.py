@@ -28,7 +28,14 @@ def noise_of(values: NDArray[Any], scale: NDArray[Any], *alike: NDArray[Any]) ->
     alike : what repeats share, (t,) each. Pooled in units of the signal, over voxels that have all their numbers;
     relative is 1 where M0 is not known.
     """
-    whole, relative = _relative(values, scale)
+    kind, freedom = _kinds(*alike)
+    if (
+        freedom > 0
+    ):  # a pass over the curves as they lie: scaled alike, they would be another copy of the scan
+        within = scatter(values, kind).within
+        whole, relative = _relative(np.isfinite(within), scale)
+        return Noise(_typical(within[whole] / relative[whole], freedom), relative)
+    whole, relative = _relative(np.isfinite(values.T).all(0), scale)
     even = values.T[:, whole] / np.sqrt(relative[whole])
     return Noise(noise_variance(even.T, *alike), relative)
 
@@ -37,16 +44,29 @@ def noise_of_lone(
     values: NDArray[Any], scale: NDArray[Any], rows: NDArray[Any], shape: tuple[int, ...]
 ) -> Noise:
     """The same of a lone pair, (n, 1), of the voxels `rows` (Fortran order) of a volume of `shape`: by neighbours."""
-    whole, relative = _relative(values, scale)
+    whole, relative = _relative(np.isfinite(values.T).all(0), scale)
     alike = values[whole, 0] / np.sqrt(relative[whole])
     return Noise(between_neighbours(alike, rows[whole], shape), relative)
 
 
-def _relative(values: NDArray[Any], scale: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+def _kinds(*alike: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """Which delay, duration, ... a column has, by number, and how many columns repeat one."""
+    _, kind, counts = np.unique(np.stack(alike, 1), axis=0, return_inverse=True, return_counts=True)
+    return kind.reshape(-1), int(counts.sum() - counts.size)
+
+
+def _typical(within: NDArray[np.float64], freedom: int) -> float:
+    """A variance from sums of squares with so many degrees of freedom, by their median; 0 of none."""
+    return float(np.median(within) / (freedom * (1 - 2 / (9 * freedom)) ** 3)) if within.size else 0.0
+
+
+def _relative(
+    finite: NDArray[np.bool_], scale: NDArray[Any]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Which voxels have all their numbers, and the variance of each over that of the middle one."""
-    whole = np.isfinite(values.T).all(0) & np.isfinite(scale) & (scale > 0)
+    whole = finite & np.isfinite(scale) & (scale > 0)
     if not whole.any():
-        return whole, np.ones(len(values), np.float32)
+        return whole, np.ones(len(scale), np.float32)
     squares = np.square(scale, dtype=np.float64)
     return whole, np.where(np.isfinite(squares), squares / np.median(squares[whole]), 1.0).astype(np.float32)
 
@@ -61,11 +81,9 @@ def noise_variance(values: NDArray[Any], *alike: NDArray[Any]) -> float:
     """
     if values.shape[0] == 0:
         return 0.0
-    _, kind, counts = np.unique(np.stack(alike, 1), axis=0, return_inverse=True, return_counts=True)
-    freedom = int(counts.sum() - counts.size)
+    kind, freedom = _kinds(*alike)
     if freedom > 0:
-        within = scatter(values, kind.reshape(-1)).within
-        return float(np.median(within) / (freedom * (1 - 2 / (9 * freedom)) ** 3))
+        return _typical(scatter(values, kind).within, freedom)
     matrix = values.astype(np.float64)
     power = np.linalg.eigvalsh(matrix.T @ matrix / matrix.shape[0])
     return float(max(0.0, power[: max(1, power.size - SUBSPACE)].mean()))

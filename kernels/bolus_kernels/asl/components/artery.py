@@ -63,12 +63,12 @@ class Room(NamedTuple):
 
 
 @part
-def of_voxel(belief: Any, noise: Any) -> Any:
-    """What is believed of a voxel with noise of its own; the SDs of flow and volume stay what they are."""
+def of_voxel(belief: Any, noise: Any, arrival: Any, precision: Any, log_odds: Any) -> Any:
+    """What is believed of a voxel with noise and an expected arrival of its own; the SDs of flow and volume stay."""
     more = noise / belief.noise_variance
     return Belief(
-        belief.arrival, belief.arrival_precision, belief.arrival_most, belief.lead, more * belief.flow_weight,
-        more * belief.volume_weight, belief.log_odds, belief.noise_weight, noise, belief.arrival_tail,
+        arrival, precision, belief.arrival_most, belief.lead, more * belief.flow_weight,
+        more * belief.volume_weight, log_odds, belief.noise_weight, noise, belief.arrival_tail,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def posterior(
     state: NDArray[np.uint8],
     device: Device,
 ) -> None:
-    """Fill found : (RESULTS, n) and state : (n,); curves : (n, t), voxelwise : t1_tissue, slice_delay, noise, (n,)."""
+    """Fill found : (RESULTS, n) and state : (n,); curves : (n, t), voxelwise : (n,) each, as on the CPU."""
     intervals, delays = tables.blood.shape
     shapes = (
         (delays,),
@@ -54,10 +54,10 @@ def posterior(
 
 
 def _posterior(
-    curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, column: Any, time: Any, duration: Any, pairs: Any,
-    pulses: Any, pulsed: int, tissue_relaxation: int, tissue: Any, rate: int, arrival: int, blood: Any, early: Any,
-    late: Any, middle: Any, b: Any, means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any,
-    found: Any, state: Any,
+    curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, expected: Any, precision: Any, log_odds: Any,
+    column: Any, time: Any, duration: Any, pairs: Any, pulses: Any, pulsed: int, tissue_relaxation: int, tissue: Any,
+    rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any, b: Any,
+    means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
     voxel = cuda.grid(1)
     if voxel >= curves.shape[1]:
@@ -67,7 +67,10 @@ def _posterior(
     state[voxel] = solvable(finite(curves, voxel), within, t1_tissue[voxel], slice_delay[voxel], noise[voxel])
     if state[voxel] == 0:
         tables = Responses(tissue, rate, arrival, blood, early, late, middle)
-        belief = of_voxel(Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9]), noise[voxel])
+        belief = of_voxel(
+            Belief(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9]), noise[voxel],
+            expected[voxel], precision[voxel], log_odds[voxel],
+        )  # fmt: skip
         read = Labels(
             time, duration, pairs, b[10], b[11], b[12], pulsed != 0, tissue_relaxation != 0, pulses, b[13]
         )

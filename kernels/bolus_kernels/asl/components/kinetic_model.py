@@ -12,7 +12,7 @@ from scipy.integrate import cumulative_trapezoid, trapezoid
 from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
-from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of
+from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, voxelwise_of
 from bolus_kernels.asl.nodes import Labels, summarise
 from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
 from bolus_kernels.device import Device
@@ -24,6 +24,8 @@ from bolus_kernels.tiles import TILE, gather, time_major
 MAPS = {"cbf": "ml/100g/min", "att": "s", "abv": "ml/100ml", "aat": "s"}
 NEVER = -1e4
 """Log odds of an arterial component that is not looked for."""
+ALIKE, ARRIVALS = 0.05, 2001
+"""s, by which expected arrivals are told apart for the odds; points of their integral."""
 ONE = np.float32(1)
 
 
@@ -80,11 +82,7 @@ def kinetic_model(
     )  # fmt: skip
     belief = belief_of(protocol, read, parameters)
     tables = responses(protocol, read, float(belief.arrival_most), shape)
-    voxelwise = (
-        np.ascontiguousarray(protocol.t1_tissue, np.float32),
-        np.ascontiguousarray(protocol.slice_delay, np.float32),
-        protocol.voxel_noise,
-    )
+    voxelwise = (*voxelwise_of(protocol, parameters), log_odds_of(protocol, read, parameters))
     found = np.full((RESULTS, curves.shape[0]), np.nan, np.float32)
     told = (column, read, tables, belief)
     if device.kind == "cuda":
@@ -102,32 +100,48 @@ def kinetic_model(
 def belief_of(protocol: AslProtocol, read: Labels, parameters: Mapping[str, Any]) -> Belief:
     """The priors in the units of the kernel, from the method's parameters and the scan's pooled noise.
 
-    That the artery fills before the tissue makes its prior narrower: the odds make good for it.
+    Expected arrivals and the odds of an artery are each voxel's own: `voxelwise_of`, `log_odds_of`.
     """
     noise = max(protocol.noise_variance, LEAST_NOISE)
-    probability, last = parameters["arterial_probability"], int(np.argmax(read.time))
-    expected = arrival_prior_of(protocol, parameters)
-    latest = read.time[last] - 0.25 * read.duration[last]
-    log_odds = NEVER
-    if probability > 0:
-        arrival = np.linspace(0.0, latest, 2001)
-        tissue, artery = (
-            np.exp(-0.5 * z**2 / (1 + expected.tail * z**2))
-            for lead in (0.0, parameters["arterial_lead"])
-            for z in [(arrival - expected.mean + lead) / expected.sd]
-        )
-        before = cumulative_trapezoid(artery, arrival, initial=0)
-        in_order = trapezoid(tissue * before, arrival) / (trapezoid(tissue, arrival) * before[-1])
-        log_odds = np.log(probability / (1 - probability) / in_order)
     numbers = (
-        expected.mean, expected.sd**-2.0, latest,
+        0.0, 0.0, _latest(read),
         parameters["arterial_lead"],
         noise * (6000.0 / parameters["cbf_sd"]) ** 2, noise * (100.0 / parameters["abv_sd"]) ** 2,
-        log_odds,
+        0.0,
         parameters["noise_weight"], noise,
-        expected.tail,
+        arrival_prior_of(protocol, parameters).tail,
     )  # fmt: skip
     return Belief(*(np.float32(number) for number in numbers))
+
+
+def log_odds_of(protocol: AslProtocol, read: Labels, parameters: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Log odds of an arterial component in each voxel, (n,).
+
+    That the artery fills before the tissue makes its prior narrower: the odds make good for it, by expected arrivals
+    to ALIKE s.
+    """
+    probability, expected = parameters["arterial_probability"], arrival_prior_of(protocol, parameters)
+    n = len(protocol.t1_tissue)
+    if probability == 0:
+        return np.full(n, NEVER, np.float32)
+    mean, sd, which = np.atleast_1d(expected.mean), np.atleast_1d(expected.sd), np.zeros(n, np.int64)
+    if np.ndim(expected.mean):
+        kinds, which = np.unique(np.rint(np.stack([mean, sd]) / ALIKE), axis=1, return_inverse=True)
+        mean, sd = ALIKE * kinds
+    arrival = np.linspace(0.0, _latest(read), ARRIVALS)
+    tissue, artery = (
+        np.exp(-0.5 * z**2 / (1 + expected.tail * z**2))
+        for lead in (0.0, parameters["arterial_lead"])
+        for z in [(arrival - mean[:, None] + lead) / sd[:, None]]
+    )
+    before = cumulative_trapezoid(artery, arrival, initial=0)
+    in_order = trapezoid(tissue * before, arrival) / (trapezoid(tissue, arrival) * before[:, -1])
+    return np.asarray(np.log(probability / (1 - probability) / in_order)[which.reshape(-1)], np.float32)
+
+
+def _latest(read: Labels) -> float:
+    last = int(np.argmax(read.time))
+    return float(read.time[last] - 0.25 * read.duration[last])
 
 
 def room(tables: Responses) -> Room:
@@ -139,8 +153,8 @@ def room(tables: Responses) -> Room:
 
 @kernel
 def _kinetic_model(
-    curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, column: Any, read: Any, tables: Any, belief: Any,
-    room: Any, found: Any, state: Any,
+    curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, log_odds: Any,
+    column: Any, read: Any, tables: Any, belief: Any, room: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
     mean, result = np.empty(read.pairs.size, np.float32), np.empty(RESULTS, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
@@ -153,6 +167,6 @@ def _kinetic_model(
             state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v], noise[v])
             if state[v] == 0:
                 rate = ONE / t1_tissue[v]
-                local = of_voxel(belief, noise[v])
+                local = of_voxel(belief, noise[v], arrival[v], precision[v], log_odds[v])
                 voxel_components(mean, within, rate, slice_delay[v], read, tables, local, room, result)
                 found[:, v] = result

@@ -121,7 +121,8 @@ def neighbourhood(scan: Scan, data: Pairs, field: NDArray[np.float32], radius: f
     alone = many == 0
     found[alone] = values[alone]
     spreads = np.maximum(found[:, 2:] - found[:, :2] ** 2, LEAST_SD**2)
-    spreads[alone] = scan.first.flow_sd[0] ** 2, scan.first.arrival_sd[0] ** 2
+    firm = np.column_stack([scan.first.flow_sd, scan.first.arrival_sd])
+    spreads[alone] = firm[alone] ** 2
     mean = Beliefs(found[:, 0].copy(), estimate.flow_sd, found[:, 1].copy(), estimate.arrival_sd)
     return Neighbourhood(
         mean, spreads[:, 0].copy(), _relief(scan, values), spreads[:, 1].copy(), noise.copy()

@@ -129,7 +129,7 @@ def _scan(
     images: NDArray[np.float32], parameters: Mapping[str, Any], device: Device,
 ) -> Scan:  # fmt: skip
     labels, _ = labels_of(protocol)
-    prior, arrival = prior_of(protocol, labels, parameters), arrival_prior_of(protocol, parameters)
+    prior, arrival = prior_of(protocol, labels, parameters), arrival_prior_of(protocol, parameters).rows(rows)
     first = (0.0, parameters["cbf_sd"] / float(FLOW_UNIT), arrival.mean, arrival.sd)
     t1 = np.asarray(protocol.t1_tissue, np.float32)[rows]
     return Scan(
