@@ -10,14 +10,15 @@ from functools import partial
 from itertools import takewhile
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.crew import at_work, crew_of
+from bolus_cluster.crew import crew_of
 from bolus_cluster.describe import describe
 from bolus_cluster.ending import Ending, ending
 from bolus_cluster.ledger import table
 from bolus_cluster.ledger.lock import held
 from bolus_cluster.ledger.records import DONE, forget, look_up, scans
-from bolus_cluster.plan import Plan, Task
+from bolus_cluster.plan import Plan, Request, Task
 from bolus_cluster.workers.attempt import Job, Row, attempt, refuse, skip, translate
+from bolus_cluster.workers.cluster import at_work
 from bolus_cluster.workers.stream import stream
 from bolus_kernels import device
 
@@ -51,7 +52,7 @@ def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> S
     the output folder cannot be written; KeyboardInterrupt when it was ended from outside.
     """
     request = plan.request
-    chosen = _device(request.device if request.cluster == "local" else "cpu")  # a head node has no GPU
+    chosen = _chosen(request)
     states: Counter[str] = Counter()
     left = {task.scan.key: task for task in plan.tasks}
     count = len(plan.tasks)
@@ -94,14 +95,14 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
         return
     from bolus import pipeline
 
-    crew = crew_of(request, chosen, len(sound))
+    crew = crew_of(request, chosen, [task.scan for task in sound])
     jobs = takewhile(lambda _: not end.near, (_job(plan, task, crew.threads) for task in sound))
     if crew.workers == 0:
         yield from map(attempt, jobs)
         return
     contrasts = sorted({task.scan.contrast for task in sound})
     warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
-    with at_work(request, crew) as (client, room):
+    with at_work(request.cluster, crew, request.out, request.site, request.work_dir) as (client, room):
         yield from stream(client, jobs, room, warmers)
 
 
@@ -130,6 +131,23 @@ def _forget_vanished(plan: Plan) -> None:
             record = look_up(plan.request.out, scan)
             if record is None or record.state not in DONE:
                 forget(plan.request.out, scan)
+
+
+def would_take(plan: Plan) -> str:
+    """What a run over this plan would take of the machine, in words; raises as `run_cohort` where it could not."""
+    request = plan.request
+    chosen = _chosen(request)
+    crew = crew_of(request, chosen, [task.scan for task in plan.tasks if task.problem is None])
+    count, each = max(1, crew.workers), crew.memory / 2**30
+    free = f", {device.free_memory(device.cpu()) / 2**30:.1f} GiB free" if request.cluster == "local" else ""
+    return (
+        f"workers: {count} ({request.cluster}, {chosen.name}), scans under way in each: {crew.overlap}, "
+        f"memory: about {each:.1f} GiB each, {count * each:.1f} GiB together{free}"
+    )
+
+
+def _chosen(request: Request) -> device.Device:
+    return _device(request.device if request.cluster == "local" else "cpu")  # a head node has no GPU
 
 
 def _device(kind: str) -> device.Device:

@@ -73,15 +73,7 @@ def read_image(path: Path, head: int, announced: Callable[[bytes], int]) -> tupl
     (announced,) uint8. Raises E_CORRUPT, E_BOMB, E_MEMORY, E_PATH, E_PERM and whatever `announced` raises.
     """
     length = size(path)
-    with _open(path) as file:
-        start = file.read(head)
-    packed = start.startswith(GZIP)
-    if packed and not (start := _inflate_start(path, head)):
-        seen = f"a gzip file of {length} bytes that holds nothing"
-        raise BolusError(Code.CORRUPT, path, seen, "a gzipped image", "Copy the file again from its source.")
-    if known := stranger(start):
-        what, mend = known
-        raise BolusError(Code.CORRUPT, path, what, "a NIfTI image", mend)
+    start, packed = read_head(path, head)
     total = announced(start)
     _judge(path, length, total, packed)
     raw = _read(path)
@@ -90,6 +82,21 @@ def read_image(path: Path, head: int, announced: Callable[[bytes], int]) -> tupl
     if content.size != total:
         raise _wrong_length(path, content.size, total)
     return content, sha
+
+
+def read_head(path: Path, head: int) -> tuple[bytes, bool]:
+    """The first `head` bytes of an image, and whether it is gzipped; raises E_CORRUPT, E_PATH, E_PERM."""
+    length = size(path)
+    with _open(path) as file:
+        start = bytes(file.read(head))
+    packed = start.startswith(GZIP)
+    if packed and not (start := _inflate_start(path, head)):
+        seen = f"a gzip file of {length} bytes that holds nothing"
+        raise BolusError(Code.CORRUPT, path, seen, "a gzipped image", "Copy the file again from its source.")
+    if known := stranger(start):
+        what, mend = known
+        raise BolusError(Code.CORRUPT, path, what, "a NIfTI image", mend)
+    return start, packed
 
 
 def digest(raw: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus.disk import digest, read_image
+from bolus.disk import digest, read_head, read_image
 from bolus.errors import BolusError, Code
 from bolus.series import Array, Grid, Volume
 
@@ -39,9 +39,8 @@ def load(path: Path) -> tuple[Volume, str]:
     found: list[Any] = []
 
     def announced(head: bytes) -> int:
-        header = _header(path, head)
-        found.append(header)
-        return _offset(path, header) + math.prod(_shape(path, header)) * _dtype(path, header).itemsize
+        found.append(_header(path, head))
+        return _bytes(path, found[0])
 
     content, sha = read_image(path, HEAD, announced)
     header = found[0]
@@ -54,6 +53,11 @@ def load(path: Path) -> tuple[Volume, str]:
         data = data.astype(stored.newbyteorder("="), order="F")
     data.flags.writeable = False
     return Volume(data, slope, inter, grid, path, _time_step(header)), sha
+
+
+def bytes_of(path: Path) -> int:
+    """How many bytes an image takes once it is unpacked, by its header alone; raises as `load` does."""
+    return _bytes(path, _header(path, read_head(path, HEAD)[0]))
 
 
 def encode(
@@ -133,6 +137,10 @@ def _header(path: Path, head: bytes) -> Any:
     raise BolusError(
         Code.CORRUPT, path, f"a file that begins with {head[:16]!r}", "a NIfTI-1 or NIfTI-2 file", mend
     )
+
+
+def _bytes(path: Path, header: Any) -> int:
+    return int(_offset(path, header) + math.prod(_shape(path, header)) * _dtype(path, header).itemsize)
 
 
 def _shape(path: Path, header: Any) -> tuple[int, ...]:

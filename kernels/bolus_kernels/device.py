@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -80,10 +83,33 @@ def cuda_name() -> str:
 
 
 def free_memory(device: Device) -> int:
-    """Bytes that a computation on `device` may still take."""
+    """Bytes that a computation on `device` may still take; on the host never more than a batch job was granted."""
     if device.kind == "cuda":
         return int(cupy().cuda.runtime.memGetInfo()[0])
-    return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([int(free), *_granted()])
+
+
+def _granted() -> Iterator[int]:
+    """What each control group above this process (version 2: batch systems, containers) still grants it, bytes."""
+    top = Path("/sys/fs/cgroup")
+    try:
+        below = next(
+            line[4:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"
+        )
+    except (OSError, StopIteration):
+        return
+    folder = top / below
+    for group in (folder, *folder.parents):
+        if not group.is_relative_to(top):
+            return
+        with suppress(OSError, ValueError):  # `max` is no number: no limit here
+            most = int((group / "memory.max").read_text())
+            yield max(0, most - int((group / "memory.current").read_text()))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

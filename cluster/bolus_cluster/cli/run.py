@@ -146,6 +146,7 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
             click.echo(f"{task.scan.key}  {task.why}{problem}")
         click.echo(f"{len(todo.tasks)} scans to compute, {len(todo.standing)} stand as they are")
     if dry_run:
+        click.echo(running.would_take(todo))
         return
     with progress.watching(len(todo.tasks), verbose) as watch:
         summary = running.run_cohort(todo, watch)

@@ -52,7 +52,7 @@ def _cell(value: object) -> str:
         return MISSING
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = harmless(printable(str(value)))
+    text = printable(harmless(str(value)))
     return text if not text.startswith('"') else '"' + text.replace('"', '""') + '"'
 
 

@@ -1,0 +1,52 @@
+"""The cluster of Dask that a run works with: processes here, jobs of a queue, or a scheduler that runs already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bolus_cluster.ledger.records import LOGS
+from bolus_cluster.site import load
+from bolus_cluster.workers.address import connected
+from bolus_cluster.workers.local import local
+from bolus_cluster.workers.queue import queued
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@dataclass(frozen=True)
+class Crew:
+    """So many workers (0: this process alone) with so many scans under way in each; threads for a scan's blocks."""
+
+    workers: int
+    threads: int = 1
+    overlap: int = 1
+    gpus: Sequence[str] = ()
+    memory: int = 0
+    """About how many bytes one worker takes at most."""
+
+
+@contextmanager
+def at_work(
+    where: str, crew: Crew, out: Path, site: Path | None = None, work_dir: Path | None = None
+) -> Iterator[tuple[Client, int]]:
+    """A client of the cluster and how many scans it takes at a time; gone when the run is.
+
+    where : `local`, the name of a scheduler (with the site's file), or the address of a running one.
+    Raises what `local`, `queued` and `connected` raise.
+    """
+    if where == "local":
+        with local(crew.workers, crew.overlap, crew.gpus, work_dir) as client:
+            yield client, crew.workers * crew.overlap
+    elif "://" in where:
+        with connected(where) as client:
+            yield client, sum(client.nthreads().values())
+    else:
+        told = load(site)
+        logs = Path(told.logs) if told.logs else out.absolute() / LOGS
+        with queued(where, told, crew.workers, out.absolute() / ".bolus", logs, work_dir) as client:
+            yield client, crew.workers
