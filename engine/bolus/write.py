@@ -113,25 +113,25 @@ _line = json.JSONEncoder(ensure_ascii=False).encode
 def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
     """Give a function that puts a file by name and gives its SHA-256; all get their names at the end, or none.
 
+    A file that is there already with the same content stays as it is.
     A disk takes many files at once in little more than the time of one, so each is forced to disk by a thread of
     its own while the next is encoded.
     """
     names: dict[Path, Path] = {}
-    settled: list[Future[None]] = []
+    settled: dict[Path, Future[bool]] = {}
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
 
             def put(name: str, data: bytes) -> str:
                 temporary = folder / f"{HIDDEN}{name}"
                 names[temporary] = folder / name
-                settled.append(pool.submit(_settle, temporary, data))
+                settled[temporary] = pool.submit(_settle, temporary, names[temporary], data)
                 return hashlib.sha256(data).hexdigest()
 
             yield put
-        for each in settled:
-            each.result()
-        for temporary, final in names.items():
-            temporary.replace(final)
+        fresh = [temporary for temporary, written in settled.items() if written.result()]
+        for temporary in fresh:
+            temporary.replace(names[temporary])
         _sync_folder(folder)
     except OSError as error:
         error.filename = str(
@@ -143,11 +143,22 @@ def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
             temporary.unlink(missing_ok=True)
 
 
-def _settle(temporary: Path, data: bytes) -> None:
+def _settle(temporary: Path, final: Path, data: bytes) -> bool:
+    """Force a file to disk under its hidden name, unless it is there; whether it was written."""
+    if _holds(final, data):
+        return False
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    return True
+
+
+def _holds(file: Path, data: bytes) -> bool:
+    try:
+        return file.stat().st_size == len(data) and file.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -99,6 +99,20 @@ def test_another_recipe_redoes_its_contrast_and_leaves_no_old_map(shared: Path, 
     assert "csvd" in (maps / "recipe.toml").read_text()
 
 
+def test_another_parameter_of_a_method_rewrites_the_maps_of_that_method_alone(
+    shared: Path, maps: Path
+) -> None:
+    before = contents(maps)
+    assert go(shared / "data", maps, settings=("dsc.osvd.oscillation_index=0.1",)).standing == 2
+    changed = {name for name, state in contents(maps).items() if before[name] != state}
+    images = {name for name in changed if name.endswith(".nii.gz")}
+    assert images == {name for name in before if "_desc-osvd_" in name and name.endswith("_cbf.nii.gz")} | {
+        name for name in images if "_desc-osvd_" in name
+    }
+    assert not any("asl" in name for name in changed)
+    assert any("_desc-bsw_cbv.nii.gz" in name for name in before.keys() - changed)
+
+
 def test_one_bad_scan_is_a_row_and_nothing_more(data: Path, tmp_path: Path) -> None:
     bad = data / "sub-01" / "perf" / "sub-01_dsc.nii.gz"
     whole = bad.read_bytes()
