@@ -39,7 +39,8 @@ def _many(root: Path) -> list[Row]:
     """Many small scans: what a scan costs beside its computation, what a rerun costs, and what kills cost."""
     data = root / "small"
     write_cohort(data, MANY, **SMALL)
-    _run(data, root / "first", "--participant-label", "0001")  # compiles what has to be
+    write_cohort(root / "one", 1, **SMALL)
+    _run(root / "one", root / "first")  # compiles what has to be
     bare = _bare(data, root / "bare", processors())
     began = time.monotonic()
     grown = _run(data, root / "out")

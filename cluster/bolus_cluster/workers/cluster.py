@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from bolus_cluster.workers.queue import queued
 
 if TYPE_CHECKING:
     from distributed import Client
+
+log = logging.getLogger("bolus")
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,21 @@ def at_work(
     where : `local`, the name of a scheduler (with the site's file), or the address of a running one.
     Raises what `local`, `queued` and `connected` raise.
     """
-    if where == "local":
-        with local(crew.workers, crew.overlap, crew.gpus, work_dir) as client:
-            yield client, crew.workers * crew.overlap
-    elif "://" in where:
-        with connected(where) as client:
-            yield client, sum(client.nthreads().values())
-    else:
-        told = load(site)
-        logs = Path(told.logs) if told.logs else out.absolute() / LOGS
-        with queued(where, told, crew.workers, out.absolute() / ".bolus", logs, work_dir) as client:
-            yield client, crew.workers
+    with ExitStack() as stack:
+        if where == "local":
+            client = stack.enter_context(local(crew.workers, crew.overlap, crew.gpus, work_dir))
+            room = crew.workers * crew.overlap
+        elif "://" in where:
+            client = stack.enter_context(connected(where))
+            room = sum(client.nthreads().values())
+        else:
+            told = load(site)
+            logs = Path(told.logs) if told.logs else out.absolute() / LOGS
+            keys = out.absolute() / ".bolus"
+            client = stack.enter_context(queued(where, told, crew.workers, keys, logs, work_dir))
+            room = crew.workers
+        if find_spec("bokeh"):
+            log.info("dashboard: %s", client.dashboard_link)
+        else:
+            log.info("no dashboard: it needs bokeh (pip install bokeh)")
+        yield client, room
