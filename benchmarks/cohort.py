@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 def measure() -> list[Row]:
     """Rates in scans per second of wall time; every ratio is of runs on this machine, one after the other."""
-    with TemporaryDirectory(dir=Path.cwd()) as folder:
+    with TemporaryDirectory() as folder:
         root = Path(folder)
         return [*_many(root), *_whole(root)]
 

@@ -17,6 +17,8 @@ told = pathlib.Path(os.environ["SABOTAGE_FOLDER"])
 whole = pipeline.process
 
 def process(scan, *given):
+    with (told / f"{scan.key}.starts").open("a") as file:
+        file.write(f"{time.time()}\\n")
     deed, _, often = deeds.get(scan.key, "").partition("*")
     marks = [told / f"{scan.key}-{number}" for number in range(int(often or 1_000_000))] if deed else []
     for mark in marks:
@@ -58,6 +60,11 @@ def marks(folder: Path, scan: str) -> list[tuple[int, float]]:
     """Process and time of each deed of a scan, in order."""
     found = sorted((folder / "deeds").glob(f"{scan}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     return [(int(pid), float(at)) for pid, at in (path.read_text().split() for path in found)]
+
+
+def starts(folder: Path, scan: str) -> list[float]:
+    """When the computation of a scan was begun, each time."""
+    return [float(line) for line in (folder / "deeds" / f"{scan}.starts").read_text().split()]
 
 
 def begin(root: Path, out: Path, *options: object, env: dict[str, str]) -> subprocess.Popen[str]:

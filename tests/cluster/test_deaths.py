@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from bolus.phantom import write_cohort
 from bolus_cluster.ledger.records import records
-from tests.cluster.saboteur import begin, environment, finish, marks
+from tests.cluster.saboteur import begin, environment, finish, marks, starts
 from tests.cluster.tools import contents
 
 SCANS = 6
@@ -37,8 +36,8 @@ def test_killers_and_crashers_fail_alone(six: Path, tmp_path: Path) -> None:
     told = {record.scan: record for record in records(tmp_path / "out")}
     assert "SIGKILL" in told["sub-02_dsc"].message and "memory" in told["sub-02_dsc"].message
     assert "SIGSEGV" in told["sub-04_dsc"].message
-    assert told["sub-02_dsc"].attempts >= 3 and told["sub-04_dsc"].attempts >= 2
-    assert len(marks(tmp_path, "sub-02_dsc")) == 3
+    assert all(told[scan].attempts >= 2 for scan in ("sub-02_dsc", "sub-04_dsc"))
+    assert len(marks(tmp_path, "sub-02_dsc")) >= 2  # in a process of its own, and once more beside nothing
     code, said = finish(begin(six, tmp_path / "out", "--workers", 2, env=dict(os.environ)))
     assert code == 0, said
 
@@ -46,11 +45,12 @@ def test_killers_and_crashers_fail_alone(six: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("deed", ["stop*1", "freeze*1"])
 def test_a_worker_that_stands_still_is_replaced_within_30_s(six: Path, tmp_path: Path, deed: str) -> None:
     env = environment(tmp_path, sub_03_dsc=deed)
-    started = time.time()
-    code, said = finish(begin(six, tmp_path / "out", "--workers", 1, env=env))
+    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, env=env))
     assert code == 0, said
     ((pid, at),) = marks(tmp_path, "sub-03_dsc")
-    assert time.time() - at < 45 and started < at
+    first, again = starts(tmp_path, "sub-03_dsc")
+    print(f"begun again after {again - first:.1f} s")
+    assert again - first < 30 and 0 <= at - first < 5
     assert not Path(f"/proc/{pid}").exists()
     assert set(states(tmp_path / "out").values()) <= {"done", "done_with_warnings"}
 

@@ -11,7 +11,7 @@ SETTINGS: Mapping[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.worker-saturation": 1.0,
     # A frozen worker is given up after so long without a heartbeat (five minutes by default).
-    "distributed.scheduler.worker-ttl": "15 seconds",
+    "distributed.scheduler.worker-ttl": "10 seconds",
     "distributed.worker.profile.enabled": False,
     # Neither spills nor pauses: only names of files travel, and the machine's own limit is the one that counts.
     "distributed.worker.memory.target": False,
