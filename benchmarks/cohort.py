@@ -24,7 +24,9 @@ SMALL = {"shape": (24, 24, 4), "volumes": 40, "contrasts": ("dsc",)}
 WHOLE = {"shape": (128, 128, 20), "volumes": 60, "contrasts": ("dsc",)}
 MANY = int(os.environ.get("BOLUS_COHORT", "2000"))
 KILLS = 10
-WHOLES = 24
+WHOLES, COPIES = 8, 16
+"""Phantoms of full size, and how many subjects each of them stands for."""
+KILLER = 200
 Row = dict[str, Any]
 
 
@@ -32,7 +34,7 @@ def measure() -> list[Row]:
     """Rates in scans per second of wall time; every ratio is of runs on this machine, one after the other."""
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        return [*_many(root), *_whole(root)]
+        return [*_many(root), _killer(root), *_whole(root)]
 
 
 def _many(root: Path) -> list[Row]:
@@ -96,6 +98,38 @@ def _whole(root: Path) -> list[Row]:
         ),
         _told("the same", rate, rate / (packing * count), f"inflating and deflating alone, times {count}"),
     ]
+
+
+def _copies(made: Path, data: Path) -> None:
+    """Each phantom as so many subjects: links to the same files under other names."""
+    for number in range(COPIES):
+        for path in sorted(made.glob("sub-*/**/*.*")):
+            subject = path.relative_to(made).parts[0]
+            other = data / str(path.relative_to(made)).replace(subject, f"{subject}x{number:02d}")
+            other.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, other)
+    for path in made.glob("*.*"):
+        os.link(path, data / path.name)
+
+
+def _killer(root: Path) -> Row:
+    """One scan that always kills its process, among many."""
+    from tests.cluster.saboteur import environment
+
+    write_cohort(root / "killer", KILLER, **SMALL)
+    env = environment(root / "sabotage", sub_100_dsc="kill")
+    done = subprocess.run(
+        _command(root / "killer", root / "killer-out", ()), env=env, capture_output=True, text=True
+    )
+    states = _states(root / "killer-out")
+    failed = states.count("failed")
+    return {
+        "what": f"one of {KILLER} scans that kills its process",
+        "said": f"{failed} failed, {len(states) - failed} done, exit code {done.returncode}",
+        "value": failed,
+        "failed": (failed, len(states), done.returncode) != (1, KILLER, 1)
+        or "E_WORKER_DIED" not in done.stdout,
+    }
 
 
 def _told(what: str, rate: float, ratio: float, against: str) -> Row:

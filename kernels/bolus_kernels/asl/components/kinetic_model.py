@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import cumulative_trapezoid, trapezoid
 
 from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
@@ -120,6 +119,8 @@ def log_odds_of(protocol: AslProtocol, read: Labels, parameters: Mapping[str, An
     That the artery fills before the tissue makes its prior narrower: the odds make good for it, by expected arrivals
     to ALIKE s.
     """
+    from scipy.integrate import cumulative_trapezoid, trapezoid
+
     probability, expected = parameters["arterial_probability"], arrival_prior_of(protocol, parameters)
     n = len(protocol.t1_tissue)
     if probability == 0:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 from scipy.special import gammainc, ndtr
 
 from bolus_kernels.asl.nodes import AGO, LEFT, NONE_BEFORE, SHOWN, Labels
@@ -67,6 +66,8 @@ def responses(protocol: AslProtocol, read: Labels, latest: float, shape: Shape) 
     labelling, are not cut off.) Source: Buxton 1998, eq. 1; dispersion: Chappell et al., Magn Reson Med 69:563 (2013);
     exchange: Parkes and Tofts, Magn Reson Med 48:27 (2002), without venous outflow of blood.
     """
+    from scipy.signal import fftconvolve  # takes longer to import than all kernels together
+
     time, duration = read.time.astype(np.float64), read.duration.astype(np.float64)
     rate_blood, pulsed = 1.0 / protocol.t1_blood, protocol.labeling == "PASL"
     gain = 2.0 * protocol.labeling_efficiency / protocol.partition_coefficient

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import cumulative_trapezoid
 
 from bolus_kernels.dsc.posterior.shapes import LAST, NODES, SHAPES, SPREAD, integrals
 from bolus_kernels.jit import kernel
@@ -91,6 +90,8 @@ def _bank(
     aif = np.frombuffer(aif_bytes)
     nuisance = [np.ones(aif.size)]
     if leaked is not None:
+        from scipy.integrate import cumulative_trapezoid
+
         nuisance.append(cumulative_trapezoid(np.frombuffer(leaked), dx=step, initial=0.0))
     taken = np.ascontiguousarray(np.linalg.qr(np.stack(nuisance, 1))[0].T)
     mtts = np.tile(np.geomspace(*mtt, FINE_MTTS), SHAPES)
