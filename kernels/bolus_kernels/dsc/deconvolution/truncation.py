@@ -23,9 +23,9 @@ from bolus_kernels.dsc.deconvolution.circulant import (
 from bolus_kernels.dsc.deconvolution.decimation import decimated, transform
 from bolus_kernels.dsc.deconvolution.fourier import analyse, fold, folded, synthesise
 from bolus_kernels.dsc.deconvolution.oscillation import (
+    GROUP,
     MARGIN,
     SPAN,
-    fours,
     most_pairs,
     place_of,
     smooth_until,
@@ -132,7 +132,7 @@ def _csvd(
 
 @kernel
 def _osvd(
-    curves: Any, forth: Any, rows: Any, turns: Any, table: Any, place: Any, evens: Any, weight: Any,
+    curves: Any, forth: Any, rows: Any, turns: Any, table: Any, place: Any, groups: Any, weight: Any,
     bend: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
     """In single precision, as the curves are: their own rounding is magnified by small singular values just as much."""
@@ -143,25 +143,22 @@ def _osvd(
     inner = np.empty((turns.shape[1], 2 * forth.shape[1], TILE), np.float32)
     ranked, pairs = (
         np.empty((2 * rows.shape[0], TILE), np.float32),
-        np.zeros(2 * rows.shape[0] + 16, np.float32),
+        np.zeros(2 * GROUP * groups[-1], np.float32),
     )
     finite, until = np.empty(TILE, np.bool_), np.empty(TILE, np.int32)
     sums, parts = (
         np.empty((waves.shape[0], 8 * SPAN), np.float32),
         np.zeros(2 * MARGIN + 4 * SPAN, np.float32),
     )
-    odd = fours(evens[-1])
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         transform(curves, begin, width, forth, rows, turns, halves, inner, ranked, finite)
         smooth_until(ranked, bend, 2 * times, limit, until)
         for v in range(width):
+            pairs[: 2 * GROUP * groups[until[v]]] = ZERO
             for i in range(until[v]):
                 pairs[2 * place[i]], pairs[2 * place[i] + 1] = ranked[2 * i, v], ranked[2 * i + 1, v]
-            even = evens[until[v]]
-            for end in (even, odd + until[v] - even):
-                pairs[2 * end : 2 * fours(end)] = ZERO
-            most, left = most_pairs(pairs, until[v], waves, place, evens, weight, bend, limit, parts, sums)
+            most, left = most_pairs(pairs, until[v], waves, place, groups, weight, bend, limit, parts, sums)
             if not finite[v]:
                 state[begin + v] = NOT_FINITE
             elif left == 0:
