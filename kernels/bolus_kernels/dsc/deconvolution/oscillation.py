@@ -17,11 +17,12 @@ FAR, Q, G, H = SPAN, 2 * SPAN, 4 * SPAN, 6 * SPAN
 """Where, beside the P of a span, those of its mirror image begin; where Q, G and H do, each with its own."""
 PAIR, MARGIN, GROUP = 2 * SPAN, 16, 8
 """How long the waves of a pair are in a span; what is free around the sums of each parity; pairs added at once."""
-TWO, THREE = 2 * TILE, 3 * TILE
-"""Where, in a slice of several rows of a tile, the rows 2 and 3 begin."""
+TWO, THREE, FOUR, FIVE = 2 * TILE, 3 * TILE, 4 * TILE, 5 * TILE
+"""Where, in a slice of several rows of a tile, the rows 2 to 5 begin."""
 ZERO, ONE, HALF, LEAST = np.float32(0), np.float32(1), np.float32(0.5), np.int32(0)
 FLAT, STEEP, STEEPER = np.float32(0.19892), np.float32(0.84777), np.float32(0.56646)
-"""A little more than tan(pi/16), cos(3 pi/16)/cos(pi/16) and sin(3 pi/16)/cos(pi/16)."""
+PEAKED = np.float32(1.1547)
+"""A little more than tan(pi/16), cos(3 pi/16)/cos(pi/16) and sin(3 pi/16)/cos(pi/16); a little less than 2/sqrt(3)."""
 
 
 class Spans(NamedTuple):
@@ -36,7 +37,8 @@ class Spans(NamedTuple):
     (k + 1,) int64, in how many groups so many pairs lie. weight : (s, 2 SPAN) float32, how often max(|G_j|, |H_j|)
     counts, then that of N - j: 0 where the sample stands elsewhere too, at j = 0, whose difference is left out, and
     where it counts but once, at j = 1, whose mirror image is left out, and at N, its own. bend : (k,) float32,
-    2 - 2 cos t of a wave that turns by t a sample, which makes it its second difference.
+    2 - 2 cos t of a wave that turns by t a sample, which makes it its second difference. clear : (k,) float32, of how
+    many pairs none has three times the frequency of each, nor what looks like it at L samples; 0 where itself does.
     """
 
     waves: NDArray[np.float32]
@@ -44,6 +46,7 @@ class Spans(NamedTuple):
     groups: NDArray[np.int64]
     weight: NDArray[np.float32]
     bend: NDArray[np.float32]
+    clear: NDArray[np.float32]
 
 
 def spans(basis: Spectrum) -> Spans:
@@ -61,7 +64,19 @@ def spans(basis: Spectrum) -> Spans:
     inside = (np.arange(SPAN) > 0) & (np.arange(SPAN) < SPAN - 1)
     weight = np.float32(2) * np.concatenate([near & inside, far & inside], 1)
     bend = 2 - 2 * np.cos(basis.angle)
-    return Spans(waves.reshape(count, -1), place, groups, weight, bend.astype(np.float32))
+    return Spans(
+        waves.reshape(count, -1), place, groups, weight, bend.astype(np.float32), clear_of_thirds(basis)
+    )
+
+
+def clear_of_thirds(basis: Spectrum) -> NDArray[np.float32]:
+    """Of how many pairs none is a harmonic, the third, of each, (k,): see `Spans`."""
+    pairs, length = basis.frequency.size, 2 * basis.times
+    third = 3 * basis.frequency % length
+    third = np.minimum(third, length - third)
+    rank = np.full(basis.times + 1, pairs)
+    rank[basis.frequency] = np.arange(pairs)
+    return np.where(third == basis.frequency, 0, rank[third]).astype(np.float32)
 
 
 @part
@@ -192,22 +207,29 @@ def unfold(sums: Any, residue: Any) -> None:
 
 
 @part
-def smooth_until(coefficients: Any, bend: Any, length: int, limit: Any, until: Any) -> None:
+def smooth_until(coefficients: Any, bend: Any, clear: Any, length: int, limit: Any, until: Any) -> None:
     """How many waves of each voxel may be summed in their order before every sum is sure to be rough.
 
     Rough: sum_(0<j<L-1) |D_j| > limit max f, with D_j = f_(j-1) - 2 f_j + f_(j+1). It is known without f: a wave
     of amplitude r that turns by t a sample has a D of amplitude l r, l = 2 - 2 cos t. So max f <= sum r, and the
     sum of all |D_j| >= its product with any wave of amplitude 1 >= (L/2) max l r; D_0 and D_(L-1) go off again.
+    A wave of amplitude 2/sqrt(3) does not exceed 1 either if a sixth of its third harmonic is taken from it, and gives
+    more where D holds nothing of that harmonic.
     For r stands the radius p of a polygon of 16 sides around it, which cannot overflow: 0.98 p < r <= p.
-    coefficients : (2k, TILE), cosine and sine in turn, the sine zero where t = pi. bend : (k,) float32, l.
+    coefficients : (2k, TILE), cosine and sine in turn, the sine zero where t = pi. bend : (k,) float32, l. clear :
+    (k,) float32, of how many waves none is another's third harmonic.
     until : (TILE,) int32, what is found.
     """
     flat = coefficients.ravel()
-    sums = np.zeros(4 * TILE, np.float32)  # sum r, max l r, D_0, D_(L-1)
+    sums = np.zeros(
+        6 * TILE, np.float32
+    )  # sum r, max l r, D_0, D_(L-1), 2/sqrt(3) l r and until when it holds
     share = np.float32(0.49 * length)
     until[:] = 0
     for i in range(coefficients.shape[0] // 2):
         both, so_many, times = flat[i * TWO : (i + 1) * TWO], np.int32(i + 1), bend[i]
+        count, holds = np.float32(i + 1), clear[i]
+        strength = times * (PEAKED if holds >= count else ONE)
         turn_cos = ONE - HALF * times
         turn_sin = np.sqrt(max(ONE - turn_cos * turn_cos, ZERO))
         bend_cos, bend_sin = times * turn_cos, times * turn_sin
@@ -221,5 +243,10 @@ def smooth_until(coefficients: Any, bend: Any, length: int, limit: Any, until: A
             most = times * size if times * size > most else most
             first, last = sums[v + TWO] + times * a, sums[v + THREE] + bend_cos * a - bend_sin * b
             sums[v], sums[v + TILE], sums[v + TWO], sums[v + THREE] = total, most, first, last
-            rough = share * most >= limit * total + abs(first) + abs(last)
+            before = sums[v + FOUR] if sums[v + FIVE] >= count else ZERO
+            better = strength * size > before
+            before = strength * size if better else before
+            sums[v + FIVE] = holds if better else sums[v + FIVE]
+            sums[v + FOUR] = before
+            rough = share * max(most, before) >= limit * total + abs(first) + abs(last)
             until[v] = until[v] if rough else so_many

@@ -133,7 +133,7 @@ def _csvd(
 @kernel
 def _osvd(
     curves: Any, forth: Any, rows: Any, turns: Any, table: Any, place: Any, groups: Any, weight: Any,
-    bend: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
+    bend: Any, clear: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
     """In single precision, as the curves are: their own rounding is magnified by small singular values just as much."""
     times, n = curves.shape
@@ -153,7 +153,7 @@ def _osvd(
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         transform(curves, begin, width, forth, rows, turns, halves, inner, ranked, finite)
-        smooth_until(ranked, bend, 2 * times, limit, until)
+        smooth_until(ranked, bend, clear, 2 * times, limit, until)
         for v in range(width):
             pairs[: 2 * GROUP * groups[until[v]]] = ZERO
             for i in range(until[v]):
