@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +17,8 @@ from bolus.series import AIF, Grid, Map, Maps, Outcome
 
 HIDDEN = ".tmp-"
 """How the name of an unfinished file begins; whatever bears it after a run is rubbish."""
-AT_ONCE = 16
-"""Files that are forced to disk at a time."""
+AT_ONCE = 4
+"""Files that are forced to disk at a time: more are hardly sooner there, and their threads cost time of their own."""
 
 
 def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
@@ -29,27 +29,27 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     """
     folder = out / maps.scan.folder
     folder.mkdir(parents=True, exist_ok=True)
-    shared = _provenance(maps, recipe)
+    shared = _lines(_provenance(maps, recipe))
     hashes = {}
     with _whole(folder) as put:
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
             image = nifti.encode(item.data, maps.grid, item.step)
             hashes[stem + ".nii.gz"] = put(stem + ".nii.gz", image)
-            hashes[stem + ".json"] = put(stem + ".json", _json(_sidecar(item, shared)))
+            hashes[stem + ".json"] = put(stem + ".json", _json([*_lines(_sidecar(item)), *shared]))
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
             hashes[stem + ".tsv"] = put(stem + ".tsv", aif_table(maps.aif))
-            told = _aif_sidecar(maps.aif, maps.grid, shared)
-            hashes[stem + ".json"] = put(stem + ".json", _json(told))
+            told = _lines(_aif_sidecar(maps.aif, maps.grid))
+            hashes[stem + ".json"] = put(stem + ".json", _json([*told, *shared]))
     below = maps.scan.folder
     outputs = {str(below / name): digest for name, digest in sorted(hashes.items())}
     voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
     return Outcome(outputs, maps.sources, maps.device, voxels, maps.numbers, maps.warnings)
 
 
-def _sidecar(item: Map, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """What the JSON beside one map says: unit, method, every constant, and what all files of its scan share."""
+def _sidecar(item: Map) -> dict[str, Any]:
+    """What the JSON beside one map says before what all files of its scan share: unit, method, every constant."""
     return {
         "Units": item.unit,
         "Description": item.description,
@@ -57,7 +57,6 @@ def _sidecar(item: Map, shared: Mapping[str, Any]) -> dict[str, Any]:
         "Parameters": item.parameters,
         "Equation": item.equation,
         "Reference": item.paper,
-        **shared,
     }
 
 
@@ -67,7 +66,7 @@ def aif_table(aif: AIF) -> bytes:
     return ("\n".join(["time\tdelta_r2star", *lines]) + "\n").encode()
 
 
-def _aif_sidecar(aif: AIF, grid: Grid, shared: Mapping[str, Any]) -> dict[str, Any]:
+def _aif_sidecar(aif: AIF, grid: Grid) -> dict[str, Any]:
     nx, ny = grid.shape[:2]
     voxels = [[int(row % nx), int(row // nx % ny), int(row // (nx * ny))] for row in aif.voxels]
     return {
@@ -76,7 +75,6 @@ def _aif_sidecar(aif: AIF, grid: Grid, shared: Mapping[str, Any]) -> dict[str, A
         "Method": aif.how,
         "Voxels": voxels,
         "Quality": aif.quality,
-        **shared,
     }
 
 
@@ -94,8 +92,13 @@ def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
-    """A table as JSON, a line for each key of it and of the tables in it; what lies deeper stays on its line."""
+def _json(lines: Sequence[str]) -> bytes:
+    """The lines of one table or several as JSON."""
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _lines(content: Mapping[str, Any]) -> list[str]:
+    """A line for each key of a table and of the tables in it; what lies deeper stays on its line."""
     lines = []
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
@@ -103,7 +106,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
             lines.append(f"  {_line(key)}: {{\n{rows}\n  }}")
         else:
             lines.append(f"  {_line(key)}: {_line(value)}")
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    return lines
 
 
 _line = json.JSONEncoder(ensure_ascii=False).encode

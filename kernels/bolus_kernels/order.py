@@ -14,6 +14,8 @@ BINS = 1 << 16
 """Values of the leading, then of the trailing half of a number's 32 bits."""
 STRIDE = 256
 """Bins whose counts are added up at once, a divisor of BINS."""
+SAMPLED, TRIES = 16, 2
+"""Of so many numbers one tells roughly where a quantile lies; steps that are taken from there."""
 LAST, FLIP, SIGN = np.int32(31), np.int32(0x7FFFFFFF), np.int64(0x80000000)
 ONE, INFINITE = np.int32(1), np.int32(0x7F800000)
 HALF = np.float32(0.5)
@@ -59,26 +61,63 @@ def _number(key: int) -> float:
 @kernel
 def _quantile(bits: Any, share: float) -> tuple[float, int, int]:
     """How far the quantile lies between two numbers, and these as keys, in the order of the numbers; -1 for none."""
-    leading, n = np.zeros(BINS, np.int32), 0
-    for v in range(bits.size):
-        finite = (bits[v] & INFINITE) != INFINITE
-        leading[_key(bits[v]) >> 16] += np.int32(finite)
-        n += finite
+    leading = np.zeros(BINS, np.int32)
+    # A few tell where to look, and looking there which way to go; where that leads nowhere, all are counted.
+    some = _count_leading(bits, SAMPLED, leading)
+    high = _reached(leading, int(share * (some - 1)))[0] if some > 0 else 0
+    n, before, inside = _around(bits, high)
     if n == 0:
         return 0.0, -1, -1
     place = share * (n - 1)
     rank = int(place)
+    for _ in range(TRIES):
+        if rank < before:
+            high -= 1
+        elif rank >= before + inside:
+            high += 1
+        else:
+            break
+        n, before, inside = _around(bits, high)
+    if not before <= rank < before + inside - 1:
+        leading[:] = 0
+        _count_leading(bits, 1, leading)
+        high, before = _reached(leading, rank)
+        inside = int(leading[high])
     trailing = np.zeros(BINS, np.int32)
-    high, before = _reached(leading, rank)
     _count_trailing(bits, high, trailing)
     lower = (high << 16) + _reached(trailing, rank - before)[0]
     if place == rank:
         return place - rank, lower, lower
-    if rank + 1 - before >= leading[high]:  # the next number has another first half
+    if rank + 1 - before >= inside:  # the next number has another first half
         high, before = _reached(leading, rank + 1)
         trailing[:] = 0
         _count_trailing(bits, high, trailing)
     return place - rank, lower, (high << 16) + _reached(trailing, rank + 1 - before)[0]
+
+
+@part
+def _count_leading(bits: Any, step: int, leading: Any) -> int:
+    """Count the leading halves of every `step`-th number that is finite; how many these are."""
+    n = 0
+    for v in range(0, bits.size, step):
+        finite = (bits[v] & INFINITE) != INFINITE
+        leading[_key(bits[v]) >> 16] += np.int32(finite)
+        n += finite
+    return n
+
+
+@part
+def _around(bits: Any, high: int) -> tuple[int, int, int]:
+    """How many numbers are finite; of these, how many have a lower leading half than `high`, and how many have it."""
+    least, last = np.int32((high << 16) - SIGN), np.int32((high << 16) + BINS - 1 - SIGN)
+    n, before, inside = np.int32(0), np.int32(0), np.int32(0)
+    for v in range(bits.size):
+        finite = np.int32((bits[v] & INFINITE) != INFINITE)
+        ordered = bits[v] ^ ((bits[v] >> LAST) & FLIP)
+        n += finite
+        before += finite & np.int32(ordered < least)
+        inside += finite & np.int32(ordered >= least) & np.int32(ordered <= last)
+    return int(n), int(before), int(inside)
 
 
 @part

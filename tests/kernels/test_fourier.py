@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bolus_kernels.dsc.deconvolution.circulant import Spectrum, spectrum
+from bolus_kernels.dsc.deconvolution.decimation import decimated, transform
 from bolus_kernels.dsc.deconvolution.fourier import analyse, fold, folded, synthesise
-from bolus_kernels.dsc.deconvolution.oscillation import smooth_until
+from bolus_kernels.dsc.deconvolution.oscillation import clear_of_thirds, smooth_until
+from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.tiles import TILE
 
 Array = NDArray[Any]
@@ -55,6 +58,28 @@ def test_some_frequencies_are_those_of_all(times: int) -> None:
         assert np.abs(forth(curves, np.array(chosen)) - everything[chosen]).max() <= 1e-12
 
 
+@pytest.mark.parametrize(("times", "step"), [(12, 2), (30, 2), (60, 4), (61, 1), (64, 4)])
+@pytest.mark.parametrize("width", [77, TILE])
+def test_coefficients_of_a_spectrum_from_every_second_or_fourth_sample(
+    times: int, step: int, width: int
+) -> None:
+    rng = np.random.default_rng(75 + times)
+    aif, curves = rng.random(times), rng.normal(size=(times, width)).astype(np.float32)
+    curves[3, 1] = np.nan
+    basis = spectrum(DscProtocol(1.5, aif, 1.0, aif))
+    way = decimated(basis)
+    assert way.turns.shape[1] == step
+    halves, finite = np.empty((2, way.forth.shape[2], TILE), np.float32), np.empty(TILE, np.bool_)
+    sums = np.empty((way.turns.shape[1], 2 * way.forth.shape[1], TILE), np.float32)
+    coefficients = np.full((2 * basis.size.size, TILE), np.nan, np.float32)
+    transform(curves, 0, width, *way, halves, sums, coefficients, finite)
+    curves[:, 1] = 0
+    assert not finite[1] and finite[0] and finite[2:].all()
+    expected = basis.analysis @ curves
+    assert np.abs(coefficients[:, :width] - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert not coefficients[:, width:].any()
+
+
 @sizes
 def test_back_is_the_inverse_transform(times: int) -> None:
     rng = np.random.default_rng(72 + times)
@@ -94,6 +119,7 @@ def test_no_sum_of_more_waves_than_said_is_smooth(times: int, growth: float) -> 
     limit = 0.035 * length
     smooth = np.abs(np.diff(wave, 2, axis=1)).sum(axis=1) <= limit * wave.max(axis=1)
     until = np.empty(TILE, np.int32)
-    smooth_until(coefficients, bend, length, np.float32(limit), until)
+    clear = clear_of_thirds(Spectrum(times, order, np.ones(order.size), np.ones(order.size, complex)))
+    smooth_until(coefficients, bend, clear, length, np.float32(limit), until)
     assert not (smooth & (np.arange(times + 1)[:, None] >= until)).any()
     assert until.max() < times or growth < 1.5 or times < 60

@@ -51,8 +51,9 @@ def by_clustering(
 
 
 def _arteries(curves: Array, among: Array, time: Array) -> NDArray[np.int64]:
-    run = passage(curves[among])
-    shapes = smoothed(curves[among])[:, run]
+    of_them = np.asarray(curves[among], np.float64)
+    run = passage(of_them)
+    shapes = smoothed(of_them)[:, run]
     area = shapes.sum(1)
     chosen, shapes = among[area > 0], shapes[area > 0] / area[area > 0, None]
     for _ in range(2):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bolus.compute.arrival import told_of
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
-from bolus.voxels import BRAIN, rows_of, volume_of
+from bolus.voxels import BRAIN, volume_of
 from bolus_kernels.method import RESIDUE, STANDARD_DEVIATION, Method, VoxelMaps
 from bolus_kernels.order import median
 from bolus_kernels.state import MEANINGS, State
@@ -144,11 +144,10 @@ def _aif_map(curves: Curves, voxels: NDArray[Any]) -> Map:
 
 def numbers_of(items: list[Map], curves: Curves, state: NDArray[np.uint8]) -> dict[str, float]:
     """One row of headline numbers: the median of every map over the brain, and how much of it failed."""
-    rows = rows_of(curves.mask)
     numbers = {"share_failed": float((state != State.GOOD).mean())}
     for item in items:
         if item.data.dtype == np.float32 and item.data.ndim == 3:
-            middle = median(item.data.reshape(-1, order="F")[rows])
+            middle = median(item.data.reshape(-1, order="F").take(curves.voxels))
             if np.isfinite(middle):
                 numbers[f"median_{item.ending}"] = middle
     return numbers

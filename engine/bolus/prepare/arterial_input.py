@@ -13,7 +13,7 @@ from bolus import arterial
 from bolus.arterial import Vein
 from bolus.errors import Code
 from bolus.series import AIF, Region, Series
-from bolus.voxels import given_mask, refuse, rows_of
+from bolus.voxels import given_mask, refuse, rows_of, some_of
 from bolus_kernels.dsc.concentration import Echo, Relaxation
 from bolus_kernels.dsc.traits import Shape, mean_curve
 
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 AIF_MASK, SEARCH_MASK, VOF_MASK = "label-AIF_mask", "label-AIFsearch_mask", "label-VOF_mask"
 LESION = "label-lesion_mask"
-CLEAR_OF_NOISE, BRIGHT, ENOUGH = 3.0, 0.3, 8192
+CLEAR_OF_NOISE, BRIGHT = 3.0, 0.3
 NOWHERE = np.empty(0, np.int64)
 NO_VEIN = "no vein was found: the arterial input is not scaled for partial volume"
 
@@ -149,8 +149,7 @@ def _typical(brain: Brain) -> tuple[NDArray[np.float64], float]:
 
     The mean is that of what is bright before the bolus: of air and bone in a mask, only noise is known.
     """
-    good = np.flatnonzero(np.isfinite(brain.values[:, 0]))
-    some = good[:: 1 + good.size // ENOUGH]
+    some = some_of(np.flatnonzero(np.isfinite(brain.values[:, 0])))
     before = _before(brain, brain.rows[some])
     level, noise = before.mean(axis=0), float(np.median(before.std(axis=0, ddof=1)))
     bright = some[level >= BRIGHT * np.quantile(level, 0.9)]

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from bolus.errors import Code
 from bolus.series import Series, Volume
-from bolus.voxels import refuse
+from bolus.voxels import refuse, some_of
 from bolus_kernels.dsc.traits import mean_curve
 
 FEWEST_BASELINE, FEWEST_AFTER = 3, 5
-ENOUGH = 8192
-"""Voxels in a mean curve: it has hardly any noise left with so many, and more take longer."""
 LEAST_DROP = 0.01
 MARGIN = 8
 """Of so many baseline volumes the last is left out, and one at least: arteries fill before the brain does."""
@@ -48,7 +46,7 @@ class Steady:
 
 def mean_signal(image: Volume, raw: NDArray[Any], rows: NDArray[np.int64]) -> Mean:
     """The mean signal (t,) of enough of the voxels `rows` without NaN, from a series (t, N) as stored."""
-    rows = rows[:: 1 + rows.size // ENOUGH]
+    rows = some_of(rows)
     if raw.dtype.kind == "f":
         rows = rows[np.isfinite(raw[:, rows]).all(axis=0)]
     if rows.size == 0:

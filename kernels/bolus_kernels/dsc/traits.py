@@ -51,7 +51,8 @@ def mean_curve(curves: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.floa
     sums = np.empty(curves.shape[1])
     by_time = np.ascontiguousarray(curves.T).view()
     by_time.flags.writeable = False  # one compiled kernel, whether or not the caller's array may be written
-    _sum(by_time, np.asarray(rows, np.uint64), sums)
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    _sum(by_time, rows[np.append(0, breaks)], rows[np.append(breaks, rows.size) - 1] + 1, sums)
     return sums / rows.size
 
 
@@ -135,11 +136,14 @@ def tell_level(
 
 
 @kernel
-def _sum(curves: Any, rows: Any, sums: Any) -> None:
+def _sum(curves: Any, first: Any, stop: Any, sums: Any) -> None:
+    """Run by run: rows that follow one another are neighbours in memory, and are added side by side."""
     for t in range(curves.shape[0]):
         row, total = curves[t], 0.0
-        for v in range(rows.size):
-            total += np.float64(row[rows[v]])
+        for i in range(first.size):
+            run = row[first[i] : stop[i]]
+            for v in range(run.size):
+                total += np.float64(run[v])
         sums[t] = total
 
 

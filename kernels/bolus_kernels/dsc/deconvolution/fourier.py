@@ -68,30 +68,46 @@ def fold(curves: Any, begin: int, width: int, halves: Any, finite: Any) -> None:
 
     halves : (2, q, TILE), u and w; its type is that of the sums. finite : (TILE,) bool.
     """
-    times, half = curves.shape[0], curves.shape[0] // 2 + 1
     total = np.zeros(TILE, np.float32)
+    fold_some(curves, begin, width, 0, 1, halves, total)
+    only_finite(total, finite, halves[0])
+    only_finite(total, finite, halves[1])
+
+
+@part
+def fold_some(curves: Any, begin: int, width: int, start: int, step: int, halves: Any, total: Any) -> None:
+    """The same of every `step`-th sample from `start` on, whose sum is added to total : (TILE,)."""
+    times = curves.shape[0] // step
+    half = times // 2 + 1
     halves[:, half:] = 0
     if width < TILE:
         halves[:] = 0
     sums, differences = halves[0, 0], halves[1, 0]
-    first = curves[0, begin : begin + width]
+    first = curves[start, begin : begin + width]
     for v in range(width):
-        sums[v], differences[v], total[v] = first[v], first[v], first[v]
+        sums[v], differences[v] = first[v], first[v]
+        total[v] += first[v]
     for n in range(1, half):
         sums, differences = halves[0, n], halves[1, n]
-        early, late = curves[n, begin : begin + width], curves[times - n, begin : begin + width]
+        early = curves[start + step * n, begin : begin + width]
+        late = curves[start + step * (times - n), begin : begin + width]
         for v in range(width):
             x, y = early[v], late[v]
             sums[v], differences[v] = x, x
             sums[v] += y
             differences[v] -= y
             total[v] += x + y  # carries a NaN or an infinity to the end
+
+
+@part
+def only_finite(total: Any, finite: Any, rows: Any) -> None:
+    """Which of a tile's curves are finite, as their sums are; of others, rows : (m, TILE) become zero."""
     for v in range(TILE):
         finite[v] = abs(total[v]) <= FINITE
     if not finite.all():
         for v in range(TILE):
             if not finite[v]:
-                halves[:, :, v] = 0
+                rows[:, v] = 0
 
 
 @part

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.dsc.deconvolution.circulant import Spectrum
-from bolus_kernels.dsc.deconvolution.fourier import by_fours
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.tiles import TILE
 
@@ -16,13 +15,14 @@ SPAN = 32
 """Samples side by side, in loops that are unrolled; the first and the last are repeated in the next span."""
 FAR, Q, G, H = SPAN, 2 * SPAN, 4 * SPAN, 6 * SPAN
 """Where, beside the P of a span, those of its mirror image begin; where Q, G and H do, each with its own."""
-PAIR, MARGIN = 2 * SPAN, 16
-"""How long the waves of a pair are in a span; what is free around the sums of each parity."""
-TWO, THREE = 2 * TILE, 3 * TILE
-"""Where, in a slice of several rows of a tile, the rows 2 and 3 begin."""
+PAIR, MARGIN, GROUP = 2 * SPAN, 16, 8
+"""How long the waves of a pair are in a span; what is free around the sums of each parity; pairs added at once."""
+TWO, THREE, FOUR, FIVE = 2 * TILE, 3 * TILE, 4 * TILE, 5 * TILE
+"""Where, in a slice of several rows of a tile, the rows 2 to 5 begin."""
 ZERO, ONE, HALF, LEAST = np.float32(0), np.float32(1), np.float32(0.5), np.int32(0)
 FLAT, STEEP, STEEPER = np.float32(0.19892), np.float32(0.84777), np.float32(0.56646)
-"""A little more than tan(pi/16), cos(3 pi/16)/cos(pi/16) and sin(3 pi/16)/cos(pi/16)."""
+PEAKED = np.float32(1.1547)
+"""A little more than tan(pi/16), cos(3 pi/16)/cos(pi/16) and sin(3 pi/16)/cos(pi/16); a little less than 2/sqrt(3)."""
 
 
 class Spans(NamedTuple):
@@ -32,81 +32,83 @@ class Spans(NamedTuple):
     the two is P_j + |Q_j|; and of their second differences, G_j + H_j and G_j - H_j, the absolute values add up to
     2 max(|G_j|, |H_j|). At the mirror image, N - j, a cosine of odd and a sine of even frequency change their sign.
 
-    waves : (s, 2 SPAN k) float32, cosine and sine of each pair, those of even frequency first, each parity with zeros
-    up to fours. place : (k,) int64, where among them each pair is. evens : (k + 1,) int64, how many of so many pairs
-    are of even frequency. weight : (s, 2 SPAN) float32, how often max(|G_j|, |H_j|) counts, then that of N - j: 0
-    where the sample stands elsewhere too, at j = 0, whose difference is left out, and where it counts but once, at
-    j = 1, whose mirror image is left out, and at N, its own. bend : (k,) float32, 2 - 2 cos t of a wave that turns by
-    t a sample, which makes it its second difference.
+    waves : (s, 2 SPAN k) float32, cosine and sine of each pair, in groups of four of even frequency and four of odd,
+    with zeros where there are no more of a parity. place : (k,) int64, where among them each pair is. groups :
+    (k + 1,) int64, in how many groups so many pairs lie. weight : (s, 2 SPAN) float32, how often max(|G_j|, |H_j|)
+    counts, then that of N - j: 0 where the sample stands elsewhere too, at j = 0, whose difference is left out, and
+    where it counts but once, at j = 1, whose mirror image is left out, and at N, its own. bend : (k,) float32,
+    2 - 2 cos t of a wave that turns by t a sample, which makes it its second difference. clear : (k,) float32, of how
+    many pairs none has three times the frequency of each, nor what looks like it at L samples; 0 where itself does.
     """
 
     waves: NDArray[np.float32]
     place: NDArray[np.int64]
-    evens: NDArray[np.int64]
+    groups: NDArray[np.int64]
     weight: NDArray[np.float32]
     bend: NDArray[np.float32]
+    clear: NDArray[np.float32]
 
 
 def spans(basis: Spectrum) -> Spans:
     """The waves of the conjugate pairs of a scan, in their order."""
     middle, odd = basis.times // 2, basis.frequency % 2
-    evens = np.append(0, np.cumsum(1 - odd))
-    place = np.where(odd, by_fours(int(evens[-1])) + np.cumsum(odd) - 1, evens[1:] - 1)
+    rank = np.where(odd, np.cumsum(odd), np.cumsum(1 - odd)) - 1  # among those of its parity
+    place = rank // 4 * GROUP + 4 * odd + rank % 4
+    groups = np.append(0, np.maximum.accumulate(rank // 4 + 1))
     count = max(1, -(-middle // (SPAN - 2)))
     sample = np.arange(count)[:, None] * (SPAN - 2) + np.arange(SPAN)
     angle = basis.angle[:, None] * sample[:, None]
-    waves = np.zeros((count, by_fours(int(place.max()) + 1), 2, SPAN), np.float32)
+    waves = np.zeros((count, GROUP * int(groups[-1]), 2, SPAN), np.float32)
     waves[:, place, 0], waves[:, place, 1] = np.cos(angle), np.sin(angle)
     near, far = (sample > 1) & (sample <= middle), (sample > 0) & (basis.times - sample > middle)
     inside = (np.arange(SPAN) > 0) & (np.arange(SPAN) < SPAN - 1)
     weight = np.float32(2) * np.concatenate([near & inside, far & inside], 1)
     bend = 2 - 2 * np.cos(basis.angle)
-    return Spans(waves.reshape(count, -1), place, evens, weight, bend.astype(np.float32))
+    return Spans(
+        waves.reshape(count, -1), place, groups, weight, bend.astype(np.float32), clear_of_thirds(basis)
+    )
+
+
+def clear_of_thirds(basis: Spectrum) -> NDArray[np.float32]:
+    """Of how many pairs none is a harmonic, the third, of each, (k,): see `Spans`."""
+    pairs, length = basis.frequency.size, 2 * basis.times
+    third = 3 * basis.frequency % length
+    third = np.minimum(third, length - third)
+    rank = np.full(basis.times + 1, pairs)
+    rank[basis.frequency] = np.arange(pairs)
+    return np.where(third == basis.frequency, 0, rank[third]).astype(np.float32)
 
 
 @part
 def most_pairs(
-    pairs: Any, until: int, waves: Any, place: Any, evens: Any, weight: Any, bend: Any, limit: Any,
+    pairs: Any, until: int, waves: Any, place: Any, groups: Any, weight: Any, bend: Any, limit: Any,
     parts: Any, sums: Any,
 ) -> tuple[Any, int]:  # fmt: skip
     """Add the first `until` pairs, then take out the last again and again until the limit is obeyed.
 
-    Gives max f and how many pairs are left. pairs : cosine and sine in turn, each pair in its place, zeros up to
-    fours. parts : (2 MARGIN + 4 SPAN,), zeros, for work. sums : (s, 8 SPAN), P, Q, G and H of what is left.
+    Gives max f and how many pairs are left. pairs : cosine and sine in turn, each pair in its place, zeros in the
+    other places of their groups. parts : (2 MARGIN + 4 SPAN,), zeros, for work. sums : (s, 8 SPAN), P, Q, G and H of
+    what is left.
     """
-    odd = fours(evens[-1])
-    most, rough = add(pairs, evens[until], odd, until - evens[until], waves, weight, parts, sums)
+    most, rough = add(pairs, groups[until], waves, weight, parts, sums)
     left = until
     while left > 0 and not (most > ZERO and rough <= limit * most):
         left -= 1
         at = place[left]
-        flip = ONE if at < odd else -ONE
+        flip = ONE if at % GROUP < 4 else -ONE
         most, rough = subtract(pairs[2 * at], pairs[2 * at + 1], flip, bend[left], at, waves, weight, sums)
     return most, left
 
 
-@inlined
-def fours(count: int) -> int:
-    """The next multiple of four."""
-    return count + -count % 4
-
-
 @finite_part
-def add(
-    pairs: Any, even: int, odd: int, odds: int, waves: Any, weight: Any, parts: Any, sums: Any
-) -> tuple[Any, Any]:
-    """P, Q, G and H of the first pairs of each parity; max f, at least 0, and the sum of the absolute differences.
-
-    odd : where the pairs of odd frequency begin. odds : how many of them.
-    """
+def add(pairs: Any, groups: int, waves: Any, weight: Any, parts: Any, sums: Any) -> tuple[Any, Any]:
+    """P, Q, G and H of the first groups; max f, at least 0, and the sum of the absolute differences."""
     most, rough = LEAST, ZERO
     for i in range(sums.shape[0]):
         own, times, four = sums[i], weight[i], parts[MARGIN : MARGIN + 4 * SPAN]
         four[:] = ZERO
-        for pair in range(0, even, 4):
-            add_four(pairs[2 * pair : 2 * pair + 8], waves[i, pair * PAIR : (pair + 4) * PAIR], four)
-        for pair in range(odd, odd + odds, 4):
-            add_four(pairs[2 * pair : 2 * pair + 8], waves[i, pair * PAIR : (pair + 4) * PAIR], four[FAR:])
+        for at in range(0, groups * GROUP, GROUP):
+            add_group(pairs[2 * at : 2 * (at + GROUP)], waves[i, at * PAIR : (at + GROUP) * PAIR], four)
         for j in range(SPAN):
             m, k = j + MARGIN, j + FAR
             even_p, odd_p, even_q, odd_q = (
@@ -136,14 +138,20 @@ def once(first: Any) -> Any:
 
 
 @inlined
-def add_four(four: Any, of: Any, to: Any) -> None:
-    """Add the cosines and the sines of four pairs."""
-    a0, a1, a2, a3 = four[0], four[2], four[4], four[6]
-    b0, b1, b2, b3 = four[1], four[3], four[5], four[7]
+def add_group(group: Any, of: Any, to: Any) -> None:
+    """Add the cosines and the sines of a group, each parity to its own sums."""
+    a0, a1, a2, a3, c0, c1, c2, c3 = (
+        group[0], group[2], group[4], group[6], group[8], group[10], group[12], group[14],
+    )  # fmt: skip
+    b0, b1, b2, b3, d0, d1, d2, d3 = (
+        group[1], group[3], group[5], group[7], group[9], group[11], group[13], group[15],
+    )  # fmt: skip
     for j in range(SPAN):
-        k = j + SPAN
+        k, m, n = j + SPAN, j + 4 * PAIR, j + SPAN + 4 * PAIR
         to[j] += (a0 * of[j] + a1 * of[j + PAIR]) + (a2 * of[j + 2 * PAIR] + a3 * of[j + 3 * PAIR])
         to[j + Q] += (b0 * of[k] + b1 * of[k + PAIR]) + (b2 * of[k + 2 * PAIR] + b3 * of[k + 3 * PAIR])
+        to[k] += (c0 * of[m] + c1 * of[m + PAIR]) + (c2 * of[m + 2 * PAIR] + c3 * of[m + 3 * PAIR])
+        to[k + Q] += (d0 * of[n] + d1 * of[n + PAIR]) + (d2 * of[n + 2 * PAIR] + d3 * of[n + 3 * PAIR])
 
 
 @finite_part
@@ -199,22 +207,29 @@ def unfold(sums: Any, residue: Any) -> None:
 
 
 @part
-def smooth_until(coefficients: Any, bend: Any, length: int, limit: Any, until: Any) -> None:
+def smooth_until(coefficients: Any, bend: Any, clear: Any, length: int, limit: Any, until: Any) -> None:
     """How many waves of each voxel may be summed in their order before every sum is sure to be rough.
 
     Rough: sum_(0<j<L-1) |D_j| > limit max f, with D_j = f_(j-1) - 2 f_j + f_(j+1). It is known without f: a wave
     of amplitude r that turns by t a sample has a D of amplitude l r, l = 2 - 2 cos t. So max f <= sum r, and the
     sum of all |D_j| >= its product with any wave of amplitude 1 >= (L/2) max l r; D_0 and D_(L-1) go off again.
+    A wave of amplitude 2/sqrt(3) does not exceed 1 either if a sixth of its third harmonic is taken from it, and gives
+    more where D holds nothing of that harmonic.
     For r stands the radius p of a polygon of 16 sides around it, which cannot overflow: 0.98 p < r <= p.
-    coefficients : (2k, TILE), cosine and sine in turn, the sine zero where t = pi. bend : (k,) float32, l.
+    coefficients : (2k, TILE), cosine and sine in turn, the sine zero where t = pi. bend : (k,) float32, l. clear :
+    (k,) float32, of how many waves none is another's third harmonic.
     until : (TILE,) int32, what is found.
     """
     flat = coefficients.ravel()
-    sums = np.zeros(4 * TILE, np.float32)  # sum r, max l r, D_0, D_(L-1)
+    sums = np.zeros(
+        6 * TILE, np.float32
+    )  # sum r, max l r, D_0, D_(L-1), 2/sqrt(3) l r and until when it holds
     share = np.float32(0.49 * length)
     until[:] = 0
     for i in range(coefficients.shape[0] // 2):
         both, so_many, times = flat[i * TWO : (i + 1) * TWO], np.int32(i + 1), bend[i]
+        count, holds = np.float32(i + 1), clear[i]
+        strength = times * (PEAKED if holds >= count else ONE)
         turn_cos = ONE - HALF * times
         turn_sin = np.sqrt(max(ONE - turn_cos * turn_cos, ZERO))
         bend_cos, bend_sin = times * turn_cos, times * turn_sin
@@ -228,5 +243,10 @@ def smooth_until(coefficients: Any, bend: Any, length: int, limit: Any, until: A
             most = times * size if times * size > most else most
             first, last = sums[v + TWO] + times * a, sums[v + THREE] + bend_cos * a - bend_sin * b
             sums[v], sums[v + TILE], sums[v + TWO], sums[v + THREE] = total, most, first, last
-            rough = share * most >= limit * total + abs(first) + abs(last)
+            before = sums[v + FOUR] if sums[v + FIVE] >= count else ZERO
+            better = strength * size > before
+            before = strength * size if better else before
+            sums[v + FIVE] = holds if better else sums[v + FIVE]
+            sums[v + FOUR] = before
+            rough = share * max(most, before) >= limit * total + abs(first) + abs(last)
             until[v] = until[v] if rough else so_many

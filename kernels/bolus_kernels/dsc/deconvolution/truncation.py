@@ -20,11 +20,12 @@ from bolus_kernels.dsc.deconvolution.circulant import (
     residues,
     spectrum,
 )
+from bolus_kernels.dsc.deconvolution.decimation import decimated, transform
 from bolus_kernels.dsc.deconvolution.fourier import analyse, fold, folded, synthesise
 from bolus_kernels.dsc.deconvolution.oscillation import (
+    GROUP,
     MARGIN,
     SPAN,
-    fours,
     most_pairs,
     place_of,
     smooth_until,
@@ -100,10 +101,8 @@ def osvd(
 
         by_oscillation(curves, basis.analysis, basis.synthesis, limit, maps, written, device)
         return finish(maps, protocol, written)
-    forth, _, rows = folded(basis.times, basis.frequency)
     _osvd(
-        time_major(curves), forth.astype(np.float32), rows, basis.inverse.astype(np.complex64), *spans(basis), limit,
-        written, maps["cbf"], maps["tmax"], maps["state"],
+        time_major(curves), *decimated(basis), *spans(basis), limit, written, maps["cbf"], maps["tmax"], maps["state"],
     )  # fmt: skip
     return finish(maps, protocol, written)
 
@@ -133,47 +132,33 @@ def _csvd(
 
 @kernel
 def _osvd(
-    curves: Any, forth: Any, rows: Any, inverse: Any, table: Any, place: Any, evens: Any, weight: Any,
-    bend: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
+    curves: Any, forth: Any, rows: Any, turns: Any, table: Any, place: Any, groups: Any, weight: Any,
+    bend: Any, clear: Any, limit: Any, written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
     """In single precision, as the curves are: their own rounding is magnified by small singular values just as much."""
     times, n = curves.shape
     halves = np.empty((2, forth.shape[2], TILE), np.float32)
     waves = np.empty(table.shape, np.float32)
     waves[:] = table  # memory that is aligned for whole registers: a fifth faster
-    coefficients = np.empty((2 * forth.shape[1], TILE), np.float32)
+    inner = np.empty((turns.shape[1], 2 * forth.shape[1], TILE), np.float32)
     ranked, pairs = (
         np.empty((2 * rows.shape[0], TILE), np.float32),
-        np.zeros(2 * rows.shape[0] + 16, np.float32),
+        np.zeros(2 * GROUP * groups[-1], np.float32),
     )
     finite, until = np.empty(TILE, np.bool_), np.empty(TILE, np.int32)
     sums, parts = (
         np.empty((waves.shape[0], 8 * SPAN), np.float32),
         np.zeros(2 * MARGIN + 4 * SPAN, np.float32),
     )
-    odd = fours(evens[-1])
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
-        fold(curves, begin, width, halves, finite)
-        analyse(forth, halves, coefficients)
-        for i in range(rows.shape[0]):
-            cosine, sine, a, b = (
-                coefficients[rows[i, 0]],
-                coefficients[rows[i, 1]],
-                ranked[2 * i],
-                ranked[2 * i + 1],
-            )
-            re, im = inverse[i].real, inverse[i].imag
-            for v in range(TILE):
-                a[v], b[v] = re * cosine[v] + im * sine[v], re * sine[v] - im * cosine[v]
-        smooth_until(ranked, bend, 2 * times, limit, until)
+        transform(curves, begin, width, forth, rows, turns, halves, inner, ranked, finite)
+        smooth_until(ranked, bend, clear, 2 * times, limit, until)
         for v in range(width):
+            pairs[: 2 * GROUP * groups[until[v]]] = ZERO
             for i in range(until[v]):
                 pairs[2 * place[i]], pairs[2 * place[i] + 1] = ranked[2 * i, v], ranked[2 * i + 1, v]
-            even = evens[until[v]]
-            for end in (even, odd + until[v] - even):
-                pairs[2 * end : 2 * fours(end)] = ZERO
-            most, left = most_pairs(pairs, until[v], waves, place, evens, weight, bend, limit, parts, sums)
+            most, left = most_pairs(pairs, until[v], waves, place, groups, weight, bend, limit, parts, sums)
             if not finite[v]:
                 state[begin + v] = NOT_FINITE
             elif left == 0:
