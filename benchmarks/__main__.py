@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.catalogue import ALL, BENCHMARKS, RESULTS
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(__file__).resolve().parent / "results"
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def _one(name: str, out: Path) -> bool:
     began = time.monotonic()
     rows = import_module(BENCHMARKS[name].module).measure()
     for row in rows:
-        print(_line(row))
+        print(_line(row), flush=True)
     result = {"machine": machine(), "seconds": round(time.monotonic() - began, 1), "rows": rows}
     (out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     return any(row.get("failed") for row in rows)
@@ -62,12 +62,16 @@ def _all(out: Path) -> bool:
 
 
 def _report(out: Path) -> None:
-    """RESULTS.md beside the package's own results, or within another folder; plots where Matplotlib is there."""
-    from benchmarks.report.page import write
+    """RESULTS.md and plots in a folder of results; for the project's own beside it, and what docs/gpu.md quotes."""
+    from benchmarks.report.guide import GUIDE, filled
+    from benchmarks.report.page import read, write
     from benchmarks.report.plots import draw
 
     draw(out)
-    print(f"report: {write(out, out.parent if out == FOLDER else out)}")
+    own = out.resolve() == FOLDER
+    if own:
+        GUIDE.write_text(filled(GUIDE.read_text(), read(out)))
+    print(f"report: {write(out, out.parent if own else out)}")
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -26,9 +26,9 @@ BENCHMARKS = {
     "leakage": Benchmark("benchmarks.dsc.leakage", "What is left of leakage after its correction?"),
     "delays": Benchmark("benchmarks.dsc.delays", "Does flow depend on when the bolus arrives?"),
     "bayes": Benchmark("benchmarks.dsc.bayes", "Is the posterior nearer to the truth than oSVD, and honest?"),
-    "asl_mode": Benchmark("benchmarks.asl.mode", "Is the likeliest pair of flow and arrival found?"),
+    "asl_mode": Benchmark("benchmarks.asl.mode", "Is the likeliest pair of flow and arrival found?", False),
     "asl_spatial": Benchmark("benchmarks.asl.spatial", "What does the spatial prior gain, and what does it lose?"),
-    "asl_tissues": Benchmark("benchmarks.asl.tissues", "Is the flow of pure tissue told from mixed voxels?", False),
+    "asl_tissues": Benchmark("benchmarks.asl.tissues", "Is the flow of pure tissue told from mixed voxels?"),
 }  # fmt: skip
 """In the order of the report."""
 

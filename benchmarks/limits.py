@@ -1,4 +1,4 @@
-"""What this machine can do at all, in one run: copy, multiply, inflate, deflate, hash, write; over PCIe where a GPU is."""
+"""What this machine can do at all, in one run: copy, multiply, inflate, deflate, hash, write; PCIe with a GPU."""
 
 from __future__ import annotations
 
