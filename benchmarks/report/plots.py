@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.catalogue import BENCHMARKS
 
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#7b4b94", "#b8860b", "#2a9d8f", "#6c757d", "#d81e5b")
-SIZE, DPI = (6.4, 4.0), 110
+SIZE, DPI, APART = (6.4, 4.0), 110, 1.25
 Point = dict[str, Any]
 
 
@@ -40,9 +40,12 @@ def _curve(axis: str, points: list[Point], results: Path) -> Path:
         at, rate = zip(*own, strict=True)
         plot.plot(at, rate, "o-", color=COLOURS[number % len(COLOURS)], label=name, markersize=4)
     plot.set_xscale("log", base=2)
-    ticks = sorted({point["at"] for point in points})
+    ticks: list[int] = []
+    for at in sorted({point["at"] for point in points}):
+        ticks += [at] if not ticks or at >= APART * ticks[-1] else []  # labels would lie upon each other
     plot.set_xticks(ticks, [f"{at:,}" for at in ticks])
     plot.set_yscale("log")
+    plot.minorticks_off()
     plot.set_xlabel(axis)
     plot.set_ylabel("scans/s" if axis in ("scans", "workers") else "voxels/s on one core")
     plot.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
