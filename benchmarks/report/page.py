@@ -52,7 +52,7 @@ def _machines(results: Results) -> str:
     lines = [
         "## On what",
         "",
-        "| benchmark | processor | versions | commit | took |",
+        "| benchmark | processor | versions | commit | wall time |",
         "|---|---|---|---|---|",
     ]
     for name in BENCHMARKS:
