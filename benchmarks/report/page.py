@@ -95,7 +95,8 @@ def _plots(plots: list[str], folder: str) -> str:
 
 
 def _section(name: str, result: Mapping[str, Any] | None) -> str:
-    lines = [f"## {name}", "", BENCHMARKS[name].question, ""]
+    benchmark = BENCHMARKS[name]
+    lines = [f"## {name}", "", f"{benchmark.question} {benchmark.note}".strip(), ""]
     if result is None:
         return "\n".join([*lines, f"{NOTHING[0].upper()}{NOTHING[1:]}.", ""])
     rows = [row for row in result["rows"] if "curve" not in row]
