@@ -37,7 +37,7 @@ BENCHMARKS = {
     "cohort": Benchmark("benchmarks.cohort", "How long does a cohort take, and what do kills cost?", False),
     "store": Benchmark("benchmarks.store", "How fast is one map, or one voxel, of all scans read?", False),
     "gpu": Benchmark("benchmarks.gpu", "What does a GPU do, and does it agree with the CPU?", False),
-    "accuracy": Benchmark("benchmarks.accuracy", "How near is each method to its reference, to the truth?", note=ACCURACY),
+    "accuracy": Benchmark("benchmarks.accuracy", "How near is each method to reference and truth?", note=ACCURACY),
     "peers": Benchmark("benchmarks.peers.compare", "How do others do on the same voxels?", note=PEERS),
     "aif": Benchmark("benchmarks.dsc.aif", "Is the arterial input found, and is its area right?"),
     "leakage": Benchmark("benchmarks.dsc.leakage", "What is left of leakage after its correction?"),
