@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,27 +27,49 @@ RETURNS = (0.0, 0.02, 0.05, 0.1)
 DELAYS = np.linspace(0.2, 3.0, 8)
 
 
-def volume_times() -> Array:
+class Tissue(NamedTuple):
+    """Truth of a DSC voxel: residue, CBF (ml/100g/min), MTT and delay (s), K2 (1/s), and which of RETURNS."""
+
+    residue: str
+    cbf: float
+    mtt: float
+    delay: float
+    k2: float
+    returns: int
+
+
+def volume_times(volumes: int = VOLUMES) -> Array:
     """When the volumes of the example DSC series were taken, (t,) s."""
-    return REPETITION_TIME * np.arange(VOLUMES)
+    return REPETITION_TIME * np.arange(volumes)
 
 
-def dsc(n: int, seed: int, snr: float | None = 50.0) -> tuple[Array, DscProtocol]:
+def tissues(n: int, rng: np.random.Generator) -> list[Tissue]:
+    """The truth of `dsc(n, seed)`, where rng is `np.random.default_rng(seed)`."""
+    made = []
+    for _ in range(n):
+        residue = str(rng.choice(sorted(simulate.RESIDUES)))
+        cbf, mtt, delay = rng.uniform(10, 120), rng.uniform(2, 10), rng.uniform(-2, 5)
+        made.append(Tissue(residue, cbf, mtt, delay, rng.normal(0, 0.004), int(rng.integers(len(RETURNS)))))
+    return made
+
+
+def dsc(
+    n: int, seed: int, snr: float | None = 50.0, volumes: int = VOLUMES, leaky: bool = True
+) -> tuple[Array, DscProtocol]:
     """Tissue of many flows, transit times, delays, residues and leaks; curves (n, t) float32, 1/s.
 
     snr : of the signal before the bolus; None without noise. `blood_volume` is that of these curves.
     """
     rng = np.random.default_rng(seed)
-    t = volume_times()
+    t = volume_times(volumes)
     aif = simulate.arterial(t)
     reference = simulate.tissue(t, *simulate.REFERENCE)
     leaks = [simulate.extravasated(t, kep) for kep in RETURNS]
-    curves = np.empty((n, VOLUMES))
-    for voxel in range(n):
-        residue = rng.choice(sorted(simulate.RESIDUES))
-        cbf, mtt, delay = rng.uniform(10, 120), rng.uniform(2, 10), rng.uniform(-2, 5)
-        curves[voxel] = simulate.tissue(t, cbf, mtt, delay, str(residue))
-        curves[voxel] -= rng.normal(0, 0.004) * leaks[rng.integers(len(leaks))]
+    curves = np.empty((n, volumes))
+    for voxel, made in enumerate(tissues(n, rng)):
+        curves[voxel] = simulate.tissue(t, made.cbf, made.mtt, made.delay, made.residue)
+        if leaky:
+            curves[voxel] -= made.k2 * leaks[made.returns]
     if snr is not None and n:
         curves = simulate.noisy_relaxation(curves, snr, ECHO_TIME, BASELINE, seed + 1)
     values = np.asfortranarray(curves, np.float32)
@@ -132,6 +154,13 @@ def asl_curves(protocol: AslProtocol, cbf: Array, att: Array, noise: float, seed
 
 def asl(n: int, seed: int, *, one_delay: bool = False, noise: float = 1.5e-3) -> tuple[Array, AslProtocol]:
     """Tissue of many flows, arrivals and T1, slices read out one after another; curves (n, t) float32."""
+    return asl_with_truth(n, seed, one_delay=one_delay, noise=noise)[:2]
+
+
+def asl_with_truth(
+    n: int, seed: int, *, one_delay: bool = False, noise: float = 1.5e-3
+) -> tuple[Array, AslProtocol, dict[str, Array]]:
+    """The same, and the truth of its maps: cbf (n,) ml/100g/min, att (n,) s."""
     rng = np.random.default_rng(seed)
     delays, repeats = (np.array([1.8]), 16) if one_delay else (DELAYS, 2)
     t1_tissue = rng.uniform(1.1, 1.6, n)
@@ -146,7 +175,8 @@ def asl(n: int, seed: int, *, one_delay: bool = False, noise: float = 1.5e-3) ->
             "example",
         ),
     )
-    return asl_curves(protocol, rng.uniform(5, 120, n), rng.uniform(0.5, 2.5, n), noise, seed + 1), protocol
+    truth = {"cbf": rng.uniform(5, 120, n), "att": rng.uniform(0.5, 2.5, n)}
+    return asl_curves(protocol, truth["cbf"], truth["att"], noise, seed + 1), protocol, truth
 
 
 def example(known: Method, n: int, seed: int = 0) -> tuple[Array, DscProtocol | AslProtocol]:

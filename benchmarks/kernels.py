@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import example
-from benchmarks.loops import csvd_loop, curve_fit_loop, osvd_by_threshold, osvd_loop
+from benchmarks import example, scaling
+from benchmarks.clock import least
+from benchmarks.peers.loops import csvd_loop, curve_fit_loop, osvd_by_threshold, osvd_loop
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.concentration import Echo, relaxation
 from bolus_kernels.dsc.deconvolution.circulant import spectrum
@@ -30,9 +30,9 @@ Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """A row per kernel: what, voxels per second, how many times faster, than what."""
+    """A row per kernel: what, voxels per second, how many times faster, than what; then its scaling curves."""
     dsc = [known for known in shelf().values() if known.contrast == "dsc"]
-    return [*_dsc(), *map(_against_gemm, dsc), *_asl()]
+    return [*_dsc(), *map(_against_gemm, dsc), *_asl(), *scaling.curves()]
 
 
 def _dsc() -> list[Row]:
@@ -73,7 +73,7 @@ def _dsc() -> list[Row]:
 
     return [
         _row(signal, fused, VOXELS, loop, LOOPED, "a NumPy loop over voxels"),
-        _row(signal, fused, VOXELS, _gemm(curves), VOXELS, GEMM),
+        _row(signal, fused, VOXELS, bare_product(curves), VOXELS, GEMM),
         _row(what, exact, VOXELS, recomputed, len(few), "an inverse per threshold, voxel by voxel"),
         _row(what, exact, VOXELS, by_fft, LOOPED, "an FFT per threshold, many voxels at once"),
     ]
@@ -87,7 +87,7 @@ def _against_gemm(known: Method) -> Row:
     def ours() -> None:
         known.function(curves, protocol, chosen, cpu())
 
-    return _row(f"{known.name}, curves to maps", ours, VOXELS, _gemm(curves), VOXELS, GEMM)
+    return _row(f"{known.name}, curves to maps", ours, VOXELS, bare_product(curves), VOXELS, GEMM)
 
 
 def _tiled(curves: Array, protocol: DscProtocol) -> tuple[Array, DscProtocol]:
@@ -96,7 +96,7 @@ def _tiled(curves: Array, protocol: DscProtocol) -> tuple[Array, DscProtocol]:
     return np.asfortranarray(np.tile(curves, (times, 1))), example.repeated(protocol, times)
 
 
-def _gemm(curves: Array) -> Callable[[], None]:
+def bare_product(curves: Array) -> Callable[[], None]:
     """What one ready inverse, applied to all curves, costs in the best library for it, by blocks in the cache."""
     inverse = np.random.default_rng(0).random((2 * curves.shape[1], curves.shape[1]), np.float32)
     made = np.empty((2 * curves.shape[1], GEMM_BLOCK), np.float32)
@@ -143,16 +143,7 @@ def _asl() -> list[Row]:
 def _row(
     what: str, ours: Callable[[], object], n: int, theirs: Callable[[], object], m: int, against: str
 ) -> Row:
-    """Both timed in turn, the best of several rounds each: the machine may be shared."""
-    ours()
-    theirs()
-    best = [np.inf, np.inf]
-    begun = time.perf_counter()
-    for _ in range(ROUNDS):
-        if time.perf_counter() - begun > SECONDS:
-            break
-        for which, (work, voxels) in enumerate(((ours, n), (theirs, m))):
-            started = time.perf_counter()
-            work()
-            best[which] = min(best[which], (time.perf_counter() - started) / voxels)
-    return {"what": what, "rate": 1 / best[0], "ratio": best[1] / best[0], "against": against}
+    """Both timed in turn, the least CPU time of several rounds each: the machine may be shared."""
+    spent = least({"ours": ours, "theirs": theirs}, ROUNDS, SECONDS)
+    rate, other = n / spent["ours"], m / spent["theirs"]
+    return {"what": what, "rate": rate, "ratio": rate / other, "against": against}

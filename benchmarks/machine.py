@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def machine() -> dict[str, str]:
-    """Processor, Python, the packages that compute, and the commit of this tree (`+` if it was changed)."""
+    """Processor, Python, the packages that compute, and the commit of this tree (`+` if its code was changed)."""
     facts = {"processor": _processor(), "python": platform.python_version()}
-    facts |= {name: version(name) for name in ("bolus", "numpy", "scipy", "numba")}
+    facts |= {name: version(name) for name in ("bolus", "numpy", "scipy", "numba", "isal")}
     return facts | {"commit": _commit()}
 
 
@@ -28,4 +28,5 @@ def _commit() -> str:
         command = ["git", "-C", str(Path(__file__).parent), *words]
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
-    return f"{git('rev-parse', '--short', 'HEAD')}{'+' if git('status', '--porcelain') else ''}" or "unknown"
+    changed = git("status", "--porcelain", "--", ":/", ":/!*.md", ":/!*results/*")
+    return f"{git('rev-parse', '--short', 'HEAD')}{'+' if changed else ''}" or "unknown"

@@ -5,7 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from benchmarks import asl_brain, simulate_asl
+from benchmarks.asl import brain as asl_brain
+from benchmarks.asl import simulate as simulate_asl
 from tests.engine.made import asl_series, volume
 
 SHAPE, VOXEL = (32, 32, 8), (5.0, 5.0, 6.0)

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks import simulate_asl
-from benchmarks.asl_brain import brain, mask
+from benchmarks.asl import simulate as simulate_asl
+from benchmarks.asl.brain import brain, mask
 from bolus.compute import compute
 from bolus.errors import BolusError
 from bolus.prepare import prepare

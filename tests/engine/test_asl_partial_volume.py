@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from benchmarks import simulate_asl
-from benchmarks.asl_brain import PHYSICAL, brain, mask
+from benchmarks.asl import simulate as simulate_asl
+from benchmarks.asl.brain import PHYSICAL, brain, mask
 from benchmarks.reference.partial_volume import tissue_flows, tissue_signals
 from bolus.bids import find_scans
 from bolus.errors import Code

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import asl_brain
+from benchmarks.asl import brain as asl_brain
 from benchmarks.reference import asl_quality as reference
 from bolus.compute import compute
 from bolus.prepare import prepare

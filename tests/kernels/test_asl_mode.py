@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numba import cuda, float32, int64, types
 
-from benchmarks import asl_mode, example
+from benchmarks import example
+from benchmarks.asl import mode as asl_mode
 from benchmarks.reference import asl
 from benchmarks.reference.mode import mode as reference
 from bolus_kernels.asl import cuda as twin

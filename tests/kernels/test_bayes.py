@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from benchmarks import bayes as benchmark
 from benchmarks import example, simulate
+from benchmarks.dsc import bayes as benchmark
 from bolus_kernels import device
 from bolus_kernels.dsc.posterior import amplitude, bank, shapes
 from bolus_kernels.dsc.protocol import DscProtocol

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks import leakage
+from benchmarks.dsc import leakage
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.leakage.alignment import ALIGNMENTS
 from bolus_kernels.dsc.leakage.bidirectional import kep_at

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numba import cuda, float32, int64
 
-from benchmarks import asl_brain, simulate_asl
+from benchmarks.asl import brain as asl_brain
+from benchmarks.asl import simulate as simulate_asl
 from benchmarks.reference import tissue_posterior as reference
 from bolus_kernels.asl.partial_volume import posterior_cuda as twin
 from bolus_kernels.asl.partial_volume.posterior import CBF, LEAST_FLOW, WIDTHS, tissue_posterior

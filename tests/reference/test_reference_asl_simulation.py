@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import asl_brain, asl_hard, simulate_asl
+from benchmarks.asl import brain as asl_brain
+from benchmarks.asl import hard as asl_hard
+from benchmarks.asl import simulate as simulate_asl
 from benchmarks.reference import asl, calibration, kinetics, partial_volume
 
 SHAPE = (64, 64, 4)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import asl_brain, asl_hard, example, simulate_asl
-from benchmarks.asl_brain import Brain
-from benchmarks.simulate_asl import Acquisition
+from benchmarks import example
+from benchmarks.asl import brain as asl_brain
+from benchmarks.asl import hard as asl_hard
+from benchmarks.asl import simulate as simulate_asl
+from benchmarks.asl.brain import Brain
+from benchmarks.asl.simulate import Acquisition
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.asl.spatial.spatial import spatial

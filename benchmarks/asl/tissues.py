@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import asl_brain, asl_hard, simulate_asl
-from benchmarks.asl_brain import PHYSICAL, Brain
-from benchmarks.simulate_asl import Acquisition
+from benchmarks.asl import brain as asl_brain
+from benchmarks.asl import hard as asl_hard
+from benchmarks.asl import simulate as simulate_asl
+from benchmarks.asl.brain import PHYSICAL, Brain
+from benchmarks.asl.simulate import Acquisition
 from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_posterior
 from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol

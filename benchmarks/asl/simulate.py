@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import simulate
-from benchmarks.asl_brain import Brain, mask, mixed_t1
+from benchmarks.asl.brain import Brain, mask, mixed_t1
 from benchmarks.reference.calibration import suppressed_efficiency
 from benchmarks.reference.delivery import artery
 from benchmarks.reference.kinetics import times

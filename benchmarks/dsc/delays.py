@@ -52,6 +52,7 @@ def _row(name: str, residue: str) -> dict[str, Any]:
             f"its f at {FINER} x the samples {spread['finely']:.4f}"
         ),
         "median": level,
+        "beyond": abs(spread["ours"] - spread["reference"]),
         **spread,
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.asl_brain import Brain, ball, brain, coordinates
+from benchmarks.asl.brain import Brain, ball, brain, coordinates
 
 Array = NDArray[Any]
 

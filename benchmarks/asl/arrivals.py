@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import asl_brain, asl_hard, simulate_asl
-from benchmarks.asl_brain import Brain
-from benchmarks.simulate_asl import PASL, PCASL, Acquisition
+from benchmarks.asl import brain as asl_brain
+from benchmarks.asl import hard as asl_hard
+from benchmarks.asl import simulate as simulate_asl
+from benchmarks.asl.brain import Brain
+from benchmarks.asl.simulate import PASL, PCASL, Acquisition
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.device import cpu
 from bolus_kernels.shelf import shelf

@@ -43,16 +43,17 @@ def measure() -> list[Row]:
         for noise in NOISES:
             above = above_the_minimum(labeling, noise, VOXELS)
             found.append(above)
-            rows.append({"what": f"{labeling}, noise of a pair {noise:g}", "said": _said(above)})
+            rows.append(_row(f"{labeling}, noise of a pair {noise:g}", above))
     whole = Above(*np.mean(np.array(found)[:, :2], axis=0), sum(above.voxels for above in found))
-    return [*rows, {"what": "all", "said": _said(whole)}]
+    return [*rows, _row("all", whole)]
 
 
-def _said(above: Above) -> str:
-    return (
+def _row(what: str, above: Above) -> Row:
+    said = (
         f"of {above.voxels} fits above {SLACK} x the global minimum: mode {100 * above.ours:.2f} %, "
         f"Levenberg-Marquardt {100 * above.levenberg_marquardt:.1f} %"
     )
+    return {"what": what, "said": said, "above": above.ours}
 
 
 def above_the_minimum(labeling: Labeling, noise: float, voxels: int) -> Above:
