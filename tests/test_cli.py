@@ -64,7 +64,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (("run", "DATA", "out", "group"), "no ledger"),
         (("run", "DATA", "out", "participants"), "participant"),
         (("run", "DATA", "out", "participant", "--shard", "3/2"), "k/N"),
-        (("run", "DATA", "out", "participant", "--workers", "0"), "--workers"),
+        (("run", "DATA", "out", "participant", "--workers", "-1"), "--workers"),
         (("run", "DATA", "out", "participant", "--set", "dsc.deconvolutoin=csvd"), "dsc.deconvolution"),
         (("run", "DATA", "out", "participant", "--set", "dsc.deconvolution=osdv"), "osvd"),
         (("run", "DATA", "out", "participant", "--participant-label", "sub-1"), "01"),

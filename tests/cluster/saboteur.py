@@ -39,6 +39,8 @@ def process(scan, *given):
             ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock: not even a heartbeat
         elif deed == "slow":
             time.sleep(3)
+        elif deed == "slower":
+            time.sleep(15)
         break
     return whole(scan, *given)
 

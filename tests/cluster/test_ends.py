@@ -45,7 +45,7 @@ def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path)
     found = states(out)
     assert len(found) == 4
     landed = [scan for scan, state in found.items() if state == "done"]
-    assert len(landed) in (1, 2) and set(found.values()) == {"done", "skipped"}
+    assert 1 <= len(landed) <= 3 and set(found.values()) == {"done", "skipped"}
     assert list((out / LOCKS).iterdir()) == []
     assert go(shared / "data", out).standing == len(landed)
     assert made(out) == made(shared / "maps")
@@ -94,12 +94,15 @@ def test_shards_at_once_do_nothing_twice(shared: Path, tmp_path: Path) -> None:
 
 def test_status_tells_of_a_run_from_another_process(shared: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **SLOW))
+    deeds = SLOW | {"sub_02_asl": "slower*1", "sub_02_dsc": "slower*1"}
+    process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **deeds))
+    command = [sys.executable, "-c", "from bolus_cluster.cli import main; main()", "status", str(out)]
     try:
         wait_for(lambda: len(list(records(out))) >= 2)
-        time.sleep(6)  # a beat
-        command = [sys.executable, "-c", "from bolus_cluster.cli import main; main()", "status", str(out)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        said = ""
+        until = time.monotonic() + 15  # within a beat
+        while "scans/h" not in said and time.monotonic() < until:
+            said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert f"process {process.pid}" in said and "scans/h" in said and "of 4" in said
     finally:
         finish(process)
@@ -114,7 +117,7 @@ def test_a_scheduler_that_is_killed_ends_the_run_and_loses_nothing(shared: Path,
     scheduler = subprocess.Popen([*dask, "--scheduler-file", str(where)], env=env, stderr=subprocess.DEVNULL)
     dask = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard"]
     ends = ["--death-timeout", "5", "--local-directory", str(tmp_path), "--host", "127.0.0.1"]
-    worker = None
+    worker = process = None
     try:
         wait_for(where.is_file)
         address = json.loads(where.read_text())["address"]
@@ -126,9 +129,9 @@ def test_a_scheduler_that_is_killed_ends_the_run_and_loses_nothing(shared: Path,
         assert code == 3, said
         assert "E_WORKER_DIED" in said and address in said and "is gone" in said
     finally:
-        for each in filter(None, (scheduler, worker)):
+        for each in filter(None, (scheduler, worker, process)):
             each.kill()
-            each.wait()
+            each.communicate()
     assert len(states(out)) == 4 and "skipped" in states(out).values()
     assert go(shared / "data", out).exit_code == 0
     assert made(out) == made(shared / "maps")

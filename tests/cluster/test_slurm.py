@@ -21,6 +21,7 @@ from bolus_cluster.plan import Request, plan
 from bolus_cluster.site import Site
 from bolus_cluster.workers.attempt import Job, attempt
 from bolus_cluster.workers.queue import queued
+from tests.cluster.saboteur import environment
 from tests.cluster.slurm_two_nodes import Slurm, missing, two_nodes
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "Slurm is here")
@@ -118,9 +119,15 @@ def test_the_end_of_the_time_is_another_turn(slurm: Slurm, shared: Path, out: Pa
 
 
 def test_a_cancelled_array_stays_cancelled_and_handed_in_again_goes_on(
-    slurm: Slurm, shared: Path, out: Path
+    slurm: Slurm, shared: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = submitted(shared / "data", out)
+    slow = environment(out.parent, **{scan.replace("-", "_"): "slower*1" for scan in SCANS})
+    with (
+        monkeypatch.context() as patched
+    ):  # Slurm hands its jobs the environment that they are handed in with
+        for name, value in slow.items():
+            patched.setenv(name, value)
+        job = submitted(shared / "data", out)
     at_work(slurm, out, "1")
     slurm.say("scancel", job)
     assert "CANCELLED" in over(slurm, job).values()

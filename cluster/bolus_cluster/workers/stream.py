@@ -45,10 +45,9 @@ def stream(
     more when all others are done, with nothing beside it. Raises BolusError when the cluster itself is lost
     (E_WORKER_DIED) or nothing happens any more (E_TIMEOUT), OSError where the ledger cannot be written.
     """
-    from distributed import wait
-
     # What goes wrong here goes wrong again in a scan, and has a row there.
-    wait([client.submit(warm, pure=False) for warm in warmers])
+    for warmed in [client.submit(warm, pure=False) for warm in warmers]:
+        warmed.exception()
     # One that waits at a worker hides the way there and back; more would die with their neighbours for nothing.
     most = room + 1 + room // 8
     waiting = iter(jobs)
