@@ -41,7 +41,7 @@ def crew_of(request: Request, chosen: device.Device, scans: Sequence[Scan]) -> C
 
 
 def memory_of(scan: Scan) -> int:
-    """About how many bytes a scan takes while it is under way: measured, its series unpacked one and a half times.
+    """About how many bytes a scan takes while it is under way: its series unpacked twice, where 1.4 was measured.
 
     One that cannot be read takes nothing: its refusal is told elsewhere.
     """

@@ -45,19 +45,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def beating(path: Path) -> Iterator[None]:
-    """Let a lock beat as a living run of another host would."""
+def beating(path: Path) -> Iterator[dict[str, object]]:
+    """Let a lock beat as a living run of another host would, and give what each beat is to say beside."""
     over = threading.Event()
+    news: dict[str, object] = {}
 
     def beat() -> None:
         while not over.wait(0.05):
             content = json.loads(path.read_text())
-            write_whole(path, json.dumps(content | {"beat": content.get("beat", 0) + 1}).encode())
+            write_whole(path, json.dumps(content | news | {"beat": content.get("beat", 0) + 1}).encode())
 
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        yield
+        yield news
     finally:
         over.set()
         thread.join()
@@ -120,10 +121,10 @@ def test_nobody_begins_while_another_sweeps(tmp_path: Path) -> None:
             begun.set()
 
     thread = threading.Thread(target=begin)
-    with beating(path):
+    with beating(path) as news:
         thread.start()
         assert not begun.wait(1.5)
-        write_whole(path, json.dumps(json.loads(path.read_text()) | {"sweeps": False}).encode())
+        news["sweeps"] = False
         assert begun.wait(5)
     thread.join()
 

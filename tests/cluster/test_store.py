@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -356,8 +355,15 @@ def test_a_full_disk_leaves_the_old_cohort_and_no_rubbish(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    put = notes.put_whole
+
+    def put_on_full(path: Path, data: bytes | memoryview) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            put(path, data)
+
     with monkeypatch.context() as patch:
-        patch.setattr(notes, "os", SimpleNamespace(**{**vars(os), "fsync": full}))  # of the store alone
+        patch.setattr(notes, "put_whole", put_on_full)  # of the store alone
         with pytest.raises(OSError, match="No space"):
             build(tmp_path)
     assert not list(tmp_path.rglob(".tmp-*"))

@@ -66,6 +66,12 @@ def write_whole(path: Path, data: bytes) -> bool:
     """
     if path.is_file() and path.read_bytes() == data:
         return False
+    put_whole(path, data)
+    return True
+
+
+def put_whole(path: Path, data: bytes | memoryview) -> None:
+    """Put `data` at `path` and force it to disk, whole or not at all; raises OSError with nothing left behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{HIDDEN}{uuid4().hex[:8]}-{path.name}")
     try:
@@ -77,17 +83,14 @@ def write_whole(path: Path, data: bytes) -> bool:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):
-            error.filename = str(
-                path.parent
-            )  # a full disk does not say where it is, and nobody knows `temporary`
+        if isinstance(error, OSError):  # a full disk does not say where it is, and nobody knows `temporary`
+            error.filename = str(path.parent)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return True
 
 
 def enter(out: Path, record: Record) -> None:

@@ -6,14 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from bolus.write import HIDDEN
-from bolus_cluster.ledger.records import DONE, Record, Stamp, records, unchanged, write_whole
+from bolus_cluster.ledger.records import DONE, Record, Stamp, put_whole, records, unchanged, write_whole
 
 STORE = Path(".bolus", "store")
 SCANS, BLOCKS, TILES = STORE / "scans", STORE / "blocks", STORE / "by_voxel"
@@ -88,23 +85,7 @@ def put_cohort(out: Path, data: memoryview) -> Stamp:
 
 
 def _write(path: Path, data: bytes | memoryview) -> Stamp:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{HIDDEN}{uuid4().hex[:8]}-{path.name}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    put_whole(path, data)
     state = path.stat()
     return Stamp(hashlib.sha256(data).hexdigest(), state.st_size, state.st_mtime_ns)
 
