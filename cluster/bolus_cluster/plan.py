@@ -55,6 +55,8 @@ class Task:
     problem: BolusError | None
     why: str
     signature: str
+    attempts: int = 0
+    """How many of them the ledger knows."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ def plan(request: Request) -> Plan:
     tasks, standing = [], []
     for each in share:
         signature = signatures[each.scan.contrast]
-        why = reason(look_up(request.out, each.scan.key), each.scan, signature, request.root, request.out)
+        record = look_up(request.out, each.scan.key)
+        why = reason(record, each.scan, signature, request.root, request.out)
         if why is None and each.problem is None:
             standing.append(each.scan.key)
         else:
-            tasks.append(Task(each.scan, each.problem, why or "refused", signature))
+            attempts = record.attempts if record else 0
+            tasks.append(Task(each.scan, each.problem, why or "refused", signature, attempts))
     met = frozenset(each.scan.key for each in found)
     return Plan(request, chosen, tuple(tasks), tuple(standing), met)
 

@@ -103,14 +103,14 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
     contrasts = sorted({task.scan.contrast for task in sound})
     warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
     with at_work(request.cluster, crew, request.out, request.site, request.work_dir) as (client, room):
-        yield from stream(client, jobs, room, warmers)
+        yield from stream(client, jobs, len(sound), room, warmers)
 
 
 def _job(plan: Plan, task: Task, threads: int) -> Job:
     request = plan.request
     return Job(
         task.scan, request.root, request.out, plan.recipe, task.signature, request.device, threads,
-        request.deadline,
+        request.deadline, task.attempts,
     )  # fmt: skip
 
 

@@ -29,19 +29,21 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     """
     folder = out / maps.scan.folder
     folder.mkdir(parents=True, exist_ok=True)
-    shared = _lines(_provenance(maps, recipe))
+    shared = lines_of(_provenance(maps, recipe))
     hashes = {}
     with _whole(folder) as put:
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
             image = nifti.encode(item.data, maps.grid, item.step)
             hashes[stem + ".nii.gz"] = put(stem + ".nii.gz", image)
-            hashes[stem + ".json"] = put(stem + ".json", _json([*_lines(_sidecar(item)), *shared]))
+            hashes[stem + ".json"] = put(
+                stem + ".json", as_json([*lines_of(_sidecar(item)), *shared]).encode()
+            )
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
             hashes[stem + ".tsv"] = put(stem + ".tsv", aif_table(maps.aif))
-            told = _lines(_aif_sidecar(maps.aif, maps.grid))
-            hashes[stem + ".json"] = put(stem + ".json", _json([*told, *shared]))
+            told = lines_of(_aif_sidecar(maps.aif, maps.grid))
+            hashes[stem + ".json"] = put(stem + ".json", as_json([*told, *shared]).encode())
     below = maps.scan.folder
     outputs = {str(below / name): digest for name, digest in sorted(hashes.items())}
     voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
@@ -92,12 +94,12 @@ def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _json(lines: Sequence[str]) -> bytes:
+def as_json(lines: Sequence[str]) -> str:
     """The lines of one table or several as JSON."""
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _lines(content: Mapping[str, Any]) -> list[str]:
+def lines_of(content: Mapping[str, Any]) -> list[str]:
     """A line for each key of a table and of the tables in it; what lies deeper stays on its line."""
     lines = []
     for key, value in content.items():
