@@ -6,12 +6,14 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from bolus.errors import BolusError, Code
 from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 LOOK = 3.0
 """Seconds between two looks at the workers."""
+START = 300.0
+"""Seconds that all processes together may take to start, on a busy machine or from a slow disk."""
 GIVEN_UP = 2
 """Looks at which a process was there and the scheduler did not know it: then it is ended, and one begun anew."""
 
@@ -32,6 +36,7 @@ def local(
     """So many processes with so many scans under way in each, dealt out over the GPUs; nobody else can reach them.
 
     `gpus` are names as CUDA_VISIBLE_DEVICES takes them. Temporary files lie in `work_dir` and are removed.
+    Raises BolusError (E_WORKER_DIED) where a process cannot start.
     """
     import dask
     from distributed import Client, LocalCluster
@@ -70,7 +75,7 @@ def local(
             stack.enter_context(cluster)
             cluster.scale(workers)
             client = stack.enter_context(Client(cluster))
-            client.wait_for_workers(workers)
+            _await(client, cluster, workers)
         stack.enter_context(_mended(cluster))
         if talkative():
             client.forward_logging("bolus", logging.INFO)
@@ -82,6 +87,27 @@ def environment_of(workers: int, gpus: Sequence[str]) -> list[Mapping[str, str]]
     if not gpus:
         return [{} for _ in range(workers)]
     return [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+
+
+def _await(client: Client, cluster: Any, workers: int) -> None:
+    """Wait until all workers are there, but not for one that ended before it was."""
+    from distributed import Status
+
+    until = time.monotonic() + START
+    while time.monotonic() < until and not any(
+        each.status is Status.failed for each in cluster.workers.values()
+    ):
+        with suppress(TimeoutError):
+            client.wait_for_workers(workers, timeout=LOOK)
+            return
+    raise BolusError(
+        Code.WORKER_DIED,
+        "a worker process",
+        f"that only {len(cluster.scheduler.workers)} of {workers} could start",
+        "processes that start",
+        "Take fewer with --workers, or none (--workers 0: all in this process); most often memory or the number "
+        "of processes (ulimit -u) is at its end.",
+    )
 
 
 @contextmanager
