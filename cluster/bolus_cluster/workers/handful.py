@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from bolus_cluster.ledger.records import look_up
@@ -15,6 +17,10 @@ WORTH = 2.0
 """Seconds that a handful is to take: hundreds of times what it costs to send it, and no time to wait for it."""
 MEMORY = 0.2
 """Weight of a new scan in the running mean of what scans take."""
+
+_turn = threading.Lock()
+"""Held by the handful that a process is at: small scans are mostly work of the interpreter, and two threads with such
+work only take it from each other. The next handful is there already."""
 
 
 @dataclass
@@ -46,8 +52,12 @@ class Pace:
 
 
 def attempt_each(jobs: Sequence[Job]) -> list[Row]:
-    """Compute scans one after another, each within its deadline; raises what `attempt` raises."""
-    return [attempt_in_time(job) for job in jobs]
+    """Compute scans one after another, each within its deadline; raises what `attempt` raises.
+
+    A scan that comes alone is read and written while another is computed; several have the process to themselves.
+    """
+    with _turn if len(jobs) > 1 else nullcontext():
+        return [attempt_in_time(job) for job in jobs]
 
 
 def landed_of(jobs: Sequence[Job]) -> list[Row]:
