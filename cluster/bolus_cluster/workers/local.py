@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
+from bolus_cluster.workers.settings import LOOPBACK, ONE_THREAD, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -25,6 +27,9 @@ START = 300.0
 """Seconds that all processes together may take to start, on a busy machine or from a slow disk."""
 GIVEN_UP = 2
 """Looks at which a process was there and the scheduler did not know it: then it is ended, and one begun anew."""
+
+IMPORTED = ("distributed.nanny", "bolus.pipeline", "bolus_cluster.workers.handful")
+"""What every worker needs: imported once, in the process that they are forked from."""
 
 log = logging.getLogger("bolus")
 
@@ -38,6 +43,7 @@ def local(
     `gpus` are names as CUDA_VISIBLE_DEVICES takes them. Temporary files lie in `work_dir` and are removed.
     Raises BolusError (E_WORKER_DIED) where a process cannot start.
     """
+    _begin_to_import()
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
@@ -57,6 +63,7 @@ def local(
             TemporaryDirectory(prefix="bolus-", dir=work_dir, ignore_cleanup_errors=True)
         )
         settings = {**SETTINGS, PRELOAD: preload(), "temporary-directory": scratch}
+        settings["distributed.worker.multiprocessing-method"] = "forkserver"
         stack.enter_context(dask.config.set(settings))
         with _deaf():
             cluster = Here(
@@ -83,10 +90,23 @@ def local(
 
 
 def environment_of(workers: int, gpus: Sequence[str]) -> list[Mapping[str, str]]:
-    """What each worker finds in its environment: its GPU, where there are any."""
+    """What each worker finds in its environment: what is here now, and its GPU, where there are any."""
     if not gpus:
-        return [{} for _ in range(workers)]
-    return [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+        return [dict(os.environ) for _ in range(workers)]
+    return [{**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+
+
+def _begin_to_import() -> None:
+    """Start the process that workers are forked from, while this one goes on; it has one thread, and no GPU."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(IMPORTED))
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD)
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name in ONE_THREAD:
+            os.environ.pop(name)
+        os.environ.update(before)
 
 
 def _await(client: Client, cluster: Any, workers: int) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 SETTINGS: Mapping[str, Any] = {
     # A worker's death is judged in stream.py, not by repeated dying; and no scan waits behind another on a worker.
     "distributed.scheduler.allowed-failures": 0,
@@ -19,11 +20,7 @@ SETTINGS: Mapping[str, Any] = {
     "distributed.admin.system-monitor.interval": "2 seconds",
     "distributed.admin.system-monitor.disk": False,
     # Without the low MALLOC_TRIM_THRESHOLD_ of Dask, for which each array is fresh pages from the kernel.
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": 1,
-        "MKL_NUM_THREADS": 1,
-        "OPENBLAS_NUM_THREADS": 1,
-    },
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     # Neither spills nor pauses: only names of files travel, and the machine's own limit is the one that counts.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
