@@ -43,7 +43,7 @@ FINEST = np.float32(2e-5)
 TYPICAL_FLOW, MOST_FLOW, LEAST_RATE = np.float32(0.01), np.float32(0.5), np.float32(0.5)
 """1/s, 1/s, 1: the flow inside 1/T1' at first; the most it may be (3000 ml/100g/min); the least share of 1/T1."""
 ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
-RULER, LEAST = np.float32(64), np.int32(-(2**31))
+RULER, LOWEST = np.float32(64), np.int32(-(2**31))
 """The best score is found in whole 64ths, from below all: maxima of integers vectorise, those of floats do not."""
 FLOW_UNIT = np.float32(6000)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
@@ -136,7 +136,7 @@ def score_nodes(
                 r0, r1 = y0 - flow * response[g, b, j], y1 - flow * response[g, b, FINE + j]
                 r2, r3 = y2 - flow * response[g, b, 2 * FINE + j], y3 - flow * response[g, b, 3 * FINE + j]
                 work[b, MISFIT + j] += n0 * r0 * r0 + n1 * r1 * r1 + (n2 * r2 * r2 + n3 * r3 * r3)
-    best = LEAST
+    best = LOWEST
     for b in range(nodes // FINE):
         for j in range(FINE):
             width, misfit = log(work[b, INVERSE + j]), log(work[b, MISFIT + j])

@@ -156,11 +156,11 @@ def lower(
     _fit(k, mean, fade, floor, read, tables, belief, room)
     node, pair, early = room.node, room.pair[k + 1], tables.early[k]
     for j in range(NODES):
-        misfit, least = node[MISFIT + j], node[LEAST + j]
-        pair[NOISE + j] = misfit
-        better = pair[VOLUME + j] > ZERO and misfit < least and low + step * PLACE[j] > early
-        node[LEAST + j] = misfit if better else least
-        node[TRIED + j] = node[SCORE + j] if better else node[TRIED + j]
+        misfit, least, flow, tried = node[MISFIT + j], node[LEAST + j], node[SCORE + j], node[TRIED + j]
+        # Not `and`, and nothing loaded in a branch: a loop with branches is not made of wide instructions.
+        better = (pair[VOLUME + j] > ZERO) & (misfit < least) & (low + step * PLACE[j] > early)
+        pair[NOISE + j], node[LEAST + j] = misfit, misfit if better else least
+        node[TRIED + j] = flow if better else tried
 
 
 @finite_part

@@ -36,6 +36,7 @@ from bolus_kernels.asl.components.artery import (
 from bolus_kernels.asl.components.response import LEAST_RATE, MOST_FLOW, RATE_STEP, STEP
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
 from bolus_kernels.asl.nodes import AGO, LEFT, SHOWN
+from bolus_kernels.asl.posterior import LOWEST, RULER
 from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
@@ -164,11 +165,12 @@ def score(mean: Any, freedom: Any, least: Any, read: Any, belief: Any, room: Any
 @finite_part
 def share(freedom: Any, room: Any) -> Any:
     """The best score by the least misfits, how many arrivals share the weight, and their mean flow."""
-    node, best = room.node, NOTHING
+    node, most = room.node, LOWEST
     for j in range(NODES):
         score = node[BELIEF + j] - HALF * freedom * log(node[LEAST + j])
         node[SCORE + j] = score
-        best = max(best, score)
+        most = max(most, np.int32(RULER * score))
+    best = _f(most) / RULER
     total, squares, flow = ZERO, ZERO, ZERO
     for j in range(NODES):
         weight = exp(max(node[SCORE + j] - best, FAINTEST))

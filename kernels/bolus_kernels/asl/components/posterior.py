@@ -29,6 +29,7 @@ from bolus_kernels.asl.components.artery import (
 )  # fmt: skip
 from bolus_kernels.asl.components.grid import NOTHING, respond, score, share, window
 from bolus_kernels.asl.components.response import LATEST_SLICE
+from bolus_kernels.asl.posterior import LOWEST, RULER
 from bolus_kernels.jit import finite_part, part
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -103,11 +104,14 @@ def voxel_components(
 @finite_part
 def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tables: Any, room: Any) -> None:
     """Sum over the arrivals of a model, and its arterial intervals; of an interval the arrival within is unknown."""
-    node, sums, best = room.node, room.sums[model], NOTHING
+    node, sums, most = room.node, room.sums[model], LOWEST
     first, stop = (1, count + 1) if model == 1 else (0, 1)
     for k in range(first, stop):
-        for j in range(NODES):
-            best = max(best, room.pair[k, ODDS + j])
+        pair = room.pair[k]
+        if pair[ODDS] != NOTHING:
+            for j in range(NODES):
+                most = max(most, np.int32(RULER * pair[ODDS + j]))
+    best = _f(most) / RULER
     for i in range(sums.size):
         sums[i] = ZERO
     for k in range(first, stop):
