@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
+from bolus_kernels.asl.components.artery import Belief, Room, of_voxel, shapes
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
 from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, voxelwise_of
@@ -18,7 +18,7 @@ from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.state import State
-from bolus_kernels.tiles import TILE, gather, time_major
+from bolus_kernels.tiles import TILE, aligned, gather, time_major
 
 MAPS = {"cbf": "ml/100g/min", "att": "s", "abv": "ml/100ml", "aat": "s"}
 NEVER = -1e4
@@ -148,8 +148,7 @@ def _latest(read: Labels) -> float:
 def room(tables: Responses) -> Room:
     """Memory for one voxel at a time."""
     intervals, delays = tables.blood.shape
-    shapes = ((delays // 4, 4 * NODES), (8 * NODES,), (intervals + 1, 5 * NODES), (3, intervals), (2, 9))
-    return Room(*(np.empty(shape, np.float32) for shape in shapes))
+    return Room(*(aligned(shape) for shape in shapes(intervals, delays)))
 
 
 @kernel

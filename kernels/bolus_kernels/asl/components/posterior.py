@@ -23,9 +23,11 @@ from bolus_kernels.asl.components.artery import (
     TWO,
     VOLUME,
     ZERO,
+    fit_artery,
     intervals,
     lower,
     score_artery,
+    sum_anew,
 )  # fmt: skip
 from bolus_kernels.asl.components.grid import NOTHING, respond, score, share, window
 from bolus_kernels.asl.components.response import LATEST_SLICE
@@ -76,7 +78,7 @@ def voxel_components(
         freedom += read.pairs[i]
     floor = within + belief.noise_weight * belief.noise_variance
     fade = exp(-late * read.rate_blood)
-    intervals(mean, fade, late, read, tables, belief, room)
+    intervals(fade, late, read, tables, belief, room)
     for model in range(2):
         low, high, flow, step = -late, belief.arrival_most, TYPICAL_FLOW, ZERO
         count = tables.blood.shape[0] if model == 1 else 0
@@ -86,7 +88,9 @@ def voxel_components(
             score(mean, freedom, floor, read, belief, room)
             for k in range(count):  # no artery fills after the tissue
                 if tables.early[k] < high and tables.late[k] > -late:
-                    lower(k, mean, low, step, fade, floor, read, tables, belief, room)
+                    if fit_artery(k, room):
+                        sum_anew(k, mean, fade, floor, read, tables, belief, room)
+                    lower(k, low, step, tables, room)
             best, sharing, flow = share(freedom, room)
             if step < FINEST or (level > 0 and sharing > RESOLVED):
                 break
@@ -104,19 +108,17 @@ def voxel_components(
 @finite_part
 def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tables: Any, room: Any) -> None:
     """Sum over the arrivals of a model, and its arterial intervals; of an interval the arrival within is unknown."""
-    node, sums, most = room.node, room.sums[model], LOWEST
+    node, pair, sums, most = room.node, room.pair, room.sums, LOWEST
     first, stop = (1, count + 1) if model == 1 else (0, 1)
     for k in range(first, stop):
-        pair = room.pair[k]
-        if pair[ODDS] != NOTHING:
+        if pair[k, ODDS] != NOTHING:
             for j in range(NODES):
-                most = max(most, np.int32(RULER * pair[ODDS + j]))
+                most = max(most, np.int32(RULER * pair[k, ODDS + j]))
     best = _f(most) / RULER
-    for i in range(sums.size):
-        sums[i] = ZERO
+    for i in range(sums.shape[1]):
+        sums[model, i] = ZERO
     for k in range(first, stop):
-        pair = room.pair[k]
-        if pair[ODDS] == NOTHING:
+        if pair[k, ODDS] == NOTHING:
             continue
         mass, ff, f, d, dd, a, aa, da, dada = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
         begin, end, centre, decay = ZERO, ZERO, ZERO, ZERO
@@ -125,37 +127,37 @@ def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tabl
             centre = tables.middle[k - 1]
             decay = ZERO if read.pulsed else read.rate_blood
         for j in range(NODES):
-            w = exp(max(pair[ODDS + j] - best, FAINTEST))
+            w = exp(max(pair[k, ODDS + j] - best, FAINTEST))
             arrival, volume, spread, loss = (
                 low + step * PLACE[j],
-                pair[VOLUME + j],
-                pair[SPREAD + j],
-                pair[LOSS + j],
+                pair[k, VOLUME + j],
+                pair[k, SPREAD + j],
+                pair[k, LOSS + j],
             )
             flow, until = node[FLOW + j] - loss * volume, max(begin, min(end, arrival))
             middle, width = HALF * (begin + until), until - begin
             filled = volume * (ONE + decay * (middle - centre))
             mass += w
             f += w * flow
-            ff += w * (pair[NOISE + j] * node[INVERSE + j] + loss * loss * spread + flow * flow)
+            ff += w * (pair[k, NOISE + j] * node[INVERSE + j] + loss * loss * spread + flow * flow)
             d += w * arrival
             dd += w * arrival * arrival
             a += w * filled
             aa += w * (spread + filled * filled * (ONE + decay * decay * width * width / _f(12)))
             da += w * middle
             dada += w * (middle * middle + width * width / _f(12))
-        sums[MASS] += mass
-        sums[F] += f
-        sums[FF] += ff
-        sums[D] += d
-        sums[DD] += dd
-        sums[A] += a
-        sums[AA] += aa
-        sums[DA] += da
-        sums[DADA] += dada
-    for i in range(1, sums.size):
-        sums[i] /= max(sums[MASS], FAINT)
-    sums[MASS] = log(max(sums[MASS] * step, FAINT)) + best if stop > first else NOTHING
+        sums[model, MASS] += mass
+        sums[model, F] += f
+        sums[model, FF] += ff
+        sums[model, D] += d
+        sums[model, DD] += dd
+        sums[model, A] += a
+        sums[model, AA] += aa
+        sums[model, DA] += da
+        sums[model, DADA] += dada
+    for i in range(1, sums.shape[1]):
+        sums[model, i] /= max(sums[model, MASS], FAINT)
+    sums[model, MASS] = log(max(sums[model, MASS] * step, FAINT)) + best if stop > first else NOTHING
 
 
 @finite_part
