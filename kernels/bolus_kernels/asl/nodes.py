@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
 from bolus_kernels.jit import finite_part, inlined, part
 from bolus_kernels.scalar import exp
+from bolus_kernels.tiles import TILE
 
 NODES = 32
 """Of every grid, the first and each refinement."""
@@ -78,6 +79,31 @@ def summarise(curve: Any, column: Any, pairs: Any, mean: Any) -> Any:
     for t in range(curve.size):
         within += (curve[t] - mean[column[t]]) ** 2
     return within
+
+
+@part
+def average(tile: Any, column: Any, pairs: Any, means: Any) -> None:
+    """Mean of each delay's pairs into `means`, (delays, TILE), of the curves of a tile."""
+    means[:] = ZERO
+    for t in range(tile.shape[0]):
+        row, to = tile[t], means[column[t]]
+        for v in range(TILE):
+            to[v] += row[v]
+    for i in range(means.shape[0]):
+        to, share = means[i], ONE / max(pairs[i], ONE)
+        for v in range(TILE):
+            to[v] *= share
+
+
+@part
+def summarise_tile(tile: Any, column: Any, pairs: Any, means: Any, within: Any) -> None:
+    """As `summarise`, of the curves of a tile: means of their delays, (delays, TILE), and `within`, (TILE,)."""
+    average(tile, column, pairs, means)
+    within[:] = ZERO
+    for t in range(tile.shape[0]):
+        row, mean = tile[t], means[column[t]]
+        for v in range(TILE):
+            within[v] += (row[v] - mean[v]) ** 2
 
 
 @part
