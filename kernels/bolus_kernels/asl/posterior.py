@@ -72,9 +72,9 @@ def voxel_posterior(
 ) -> None:  # fmt: skip
     """Sum over a grid of arrivals, then over finer ones, until the mass is resolved: f, its SD, ATT, its SD.
 
-    And until the flow inside 1/T1', which is that of the grid before, has settled: by a factor of 30 each time. Voxels
-    of one rate and slice delay share the first grid, whatever their noise and prior: it is `known` where `first`
-    holds that of the voxel before. Where it never is, `first` and `finer` may be one memory.
+    And until the flow inside 1/T1' has settled: it is that of the grid before, which is a factor of 30 nearer each
+    time. Voxels of one rate and slice delay share the first grid, whatever their noise and prior: it is `known` where
+    `first` holds that of the voxel before. Where it never is, `first` and `finer` may be one memory.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):

@@ -79,22 +79,29 @@ def voxel_components(
     floor = within + belief.noise_weight * belief.noise_variance
     fade = exp(-late * read.rate_blood)
     intervals(fade, late, read, tables, belief, room)
+    low, high, step = -late, belief.arrival_most, (belief.arrival_most + late) / _f(NODES - 1)
+    respond(low, step, rate, TYPICAL_FLOW, late, fade, read, tables, belief, room)
+    score(mean, freedom, floor, read, belief, room)
+    best, sharing, alone_flow = share(freedom, room)
+    alone_low, alone_high = window(low, step, high, freedom, floor, best, read, room)
+    _fit_arteries(mean, low, high, step, late, fade, floor, read, tables, belief, room)
+    best, sharing, both_flow = share(freedom, room)
+    both_low, both_high = window(low, step, high, freedom, floor, best, read, room)
     for model in range(2):
-        low, high, flow, step = -late, belief.arrival_most, TYPICAL_FLOW, ZERO
-        count = tables.blood.shape[0] if model == 1 else 0
-        for level in range(LEVELS):
+        low, high, flow = alone_low, alone_high, alone_flow
+        if model == 1:
+            low, high, flow = both_low, both_high, both_flow
+        for level in range(1, LEVELS):
             step = (high - low) / _f(NODES - 1)
             respond(low, step, rate, flow, late, fade, read, tables, belief, room)
             score(mean, freedom, floor, read, belief, room)
-            for k in range(count):  # no artery fills after the tissue
-                if tables.early[k] < high and tables.late[k] > -late:
-                    if fit_artery(k, room):
-                        sum_anew(k, mean, fade, floor, read, tables, belief, room)
-                    lower(k, low, step, tables, room)
+            if model == 1:
+                _fit_arteries(mean, low, high, step, late, fade, floor, read, tables, belief, room)
             best, sharing, flow = share(freedom, room)
-            if step < FINEST or (level > 0 and sharing > RESOLVED):
+            if step < FINEST or sharing > RESOLVED or level == LEVELS - 1:
                 break
             low, high = window(low, step, high, freedom, floor, best, read, room)
+        count = tables.blood.shape[0] if model == 1 else 0
         for k in range(count):
             if tables.early[k] < high and tables.late[k] > -late:
                 score_artery(k, low, step, late, freedom, tables, belief, room)
@@ -103,6 +110,19 @@ def voxel_components(
                     room.pair[k + 1, ODDS + j] = NOTHING
         _sum(model, count, low, step, late, read, tables, room)
     _tell(late, room.sums, result)
+
+
+@finite_part
+def _fit_arteries(
+    mean: Any, low: Any, high: Any, step: Any, late: Any, fade: Any, floor: Any, read: Any, tables: Any, belief: Any,
+    room: Any,
+) -> None:  # fmt: skip
+    """Beside every arrival of a grid, an artery that filled within each interval; none fills after the tissue."""
+    for k in range(tables.blood.shape[0]):
+        if tables.early[k] < high and tables.late[k] > -late:
+            if fit_artery(k, room):
+                sum_anew(k, mean, fade, floor, read, tables, belief, room)
+            lower(k, low, step, tables, room)
 
 
 @finite_part
