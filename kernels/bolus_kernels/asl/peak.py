@@ -75,12 +75,13 @@ def voxel_peak(
             for j in range(NODES):
                 least = min(least, work[MISFIT + j])
             unit = ONE / least
+        for j in range(NODES):
+            work[SCORE + j] = work[BELIEF + j] - HALF * freedom * log(work[MISFIT + j] * unit)
         best = LOWEST
         for j in range(NODES):
-            height = work[BELIEF + j] - HALF * freedom * log(work[MISFIT + j] * unit)
-            work[SCORE + j] = height
-            if height > best:
-                best, flow, arrival, top = height, work[FLOW + j], low + step * PLACE[j], j
+            if work[SCORE + j] > best:
+                best, top = work[SCORE + j], j
+        flow, arrival = work[FLOW + top], low + step * PLACE[top]
         if step < NARROW:
             break
         if top >= 2 * REACH and top < NODES - 2 * REACH and level > 1:
