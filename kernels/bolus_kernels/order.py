@@ -1,4 +1,4 @@
-"""Quantiles without sorting: of many numbers by counting bits; of curves' steps by halving, many side by side."""
+"""Order without sorting: quantiles of many numbers by counting bits, of curves' steps by halving; histograms."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ BINS = 1 << 16
 """Values of the leading, then of the trailing half of a number's 32 bits."""
 STRIDE = 256
 """Bins whose counts are added up at once, a divisor of BINS."""
+LANES = 4
+"""Numbers that are counted side by side, for an image's background falls into one bin, which can but grow in turn."""
 SAMPLED, TRIES = 16, 2
 """Of so many numbers one tells roughly where a quantile lies; steps that are taken from there."""
 LAST, FLIP, SIGN = np.int32(31), np.int32(0x7FFFFFFF), np.int64(0x80000000)
@@ -50,6 +52,17 @@ def median_step(curves: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.flo
     found = np.empty(rows.size, np.float32)
     found[order] = HALF * middle.view(np.float32).sum(axis=0)
     return found
+
+
+def histogram(values: NDArray[Any], low: float, top: float, bins: int) -> NDArray[np.int64]:
+    """How many of float32 numbers (...), none under `low`, lie in each of so many bins up to `top`; the last has more.
+
+    What is `top` or above counts in the last bin.
+    """
+    counts = np.zeros((LANES, bins), np.int64)
+    flat = np.ascontiguousarray(values, np.float32).ravel()
+    _histogram(flat, np.float32(low), np.float32(top), np.float32(bins / (top - low)), counts)
+    return np.asarray(counts.sum(axis=0))
 
 
 def _number(key: int) -> float:
@@ -148,6 +161,17 @@ def _reached(counts: Any, rank: int) -> tuple[int, int]:
         before += counts[at]
         at += 1
     return at, before
+
+
+@kernel
+def _histogram(values: Any, low: Any, top: Any, per_bin: Any, counts: Any) -> None:
+    last = counts.shape[1] - 1
+    for v in range(0, values.size - values.size % LANES, LANES):
+        four = values[v : v + LANES]
+        for lane in range(LANES):
+            counts[lane, min(int((min(four[lane], top) - low) * per_bin), last)] += 1
+    for v in range(values.size - values.size % LANES, values.size):
+        counts[0, min(int((min(values[v], top) - low) * per_bin), last)] += 1
 
 
 @kernel

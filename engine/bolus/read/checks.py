@@ -32,7 +32,7 @@ def check_series(image: Volume) -> list[str]:
         finite = [int(np.count_nonzero(np.isfinite(volume))) for volume in volumes]
         _refuse(image, [n for n, count in enumerate(finite) if count == 0], "without a finite voxel")
         broken = data.size - sum(finite)
-    tops = data.max(axis=(0, 1, 2))  # whoever has another top than 0 is neither empty nor needs to be looked at again
+    tops = data.max(axis=(0, 1, 2))  # where it is not 0 a volume holds something, and is not looked at again
     empty = [int(n) for n in np.flatnonzero(tops == 0) if not volumes[n].any()]
     _refuse(image, empty, "with nothing but zeros")
     if len(volumes) > 1 and all(_same(volume, volumes[0]) for volume in volumes[1:]):
