@@ -48,7 +48,7 @@ def median_step(curves: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.flo
     """
     middle = np.empty((2, rows.size), np.int32)
     order = np.argsort(rows, kind="stable")  # neighbours in a row lie side by side in memory
-    _median_step(time_major(curves), rows[order], middle)
+    _median_step(time_major(curves[rows[order]]), middle)
     found = np.empty(rows.size, np.float32)
     found[order] = HALF * middle.view(np.float32).sum(axis=0)
     return found
@@ -175,21 +175,24 @@ def _histogram(values: Any, low: Any, top: Any, per_bin: Any, counts: Any) -> No
 
 
 @kernel
-def _median_step(curves: Any, rows: Any, found: Any) -> None:
-    """Both middle ones of each row's steps, as bits: of numbers above zero these have the same order."""
+def _median_step(curves: Any, found: Any) -> None:
+    """Both middle ones of the steps of curves (t, n), as bits: of numbers above zero these have the same order."""
     count = curves.shape[0] - 1
     sizes = np.zeros((count, TILE), np.float32)
     steps = sizes.view(np.int32)
     low, high, middle = np.empty(TILE, np.int32), np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     below, above = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     wanted = np.int32((count + 1) // 2)
-    for begin in range(0, rows.size, TILE):
-        width = min(TILE, rows.size - begin)
+    for begin in range(0, curves.shape[1], TILE):
+        width = min(TILE, curves.shape[1] - begin)
         for t in range(count):
-            row, after, size = curves[t], curves[t + 1], sizes[t]
+            row, after, size = (
+                curves[t, begin : begin + width],
+                curves[t + 1, begin : begin + width],
+                sizes[t],
+            )
             for v in range(width):
-                at = rows[begin + v]
-                size[v] = abs(after[at] - row[at])
+                size[v] = abs(after[v] - row[v])
         low[:], high[:] = -ONE, INFINITE
         for _ in range(32):
             below[:] = 0
