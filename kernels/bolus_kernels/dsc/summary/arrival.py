@@ -103,7 +103,7 @@ def _least_misfit(back: Any, wide: Any, linear: bool, sums: Any, misfits: Any) -
         a12, a22 = a1 * a2, a2 * a2
         d0, d1, flat = g11 * g22 - g12 * g12, a1 * a1 * g22 - 2.0 * a12 * g12 + a22 * g11, 0.0
         if i == 1:  # both columns are the same, and the second alone is fitted
-            d0, d1, flat = ONE, 0.0, NEVER
+            d0, d1, flat = x, 0.0 * x, NEVER
         row, of = back[i - 1], misfits[i]
         for k in range(wide[i]):
             # One step further back every x grows by 1: the sums of x^q C follow from those of lower powers.
