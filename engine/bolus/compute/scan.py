@@ -23,7 +23,7 @@ from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume
 from bolus_kernels.dsc.protocol import DscProtocol
-from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method
+from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method, VoxelMaps
 from bolus_kernels.order import median
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
@@ -52,6 +52,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     if isinstance(protocol, AslProtocol):
         curves, protocol = with_arrivals(curves, protocol, methods, recipe)
     items = list(curves.extra)
+    inside: VoxelMaps = {}  # what maps hold in the brain, by how their files end
     for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)
@@ -61,6 +62,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
         items += of_method(method, values, curves, recipe, parameters)
+        inside |= {method.ending(name): values[name] for name in method.maps}
         if isinstance(protocol, AslProtocol) and curves.pure:
             items += pure_maps(method, curves, protocol, recipe, parameters, machine, machines)
         if AIC in values:
@@ -92,11 +94,14 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     if len(criteria) > 1:
         items.append(choice_map(criteria, curves))
     broken = (state != GOOD) & (state != NO_SOLUTION) & (state != NO_ARRIVAL)
-    for item in items:
-        if broken.any() and item.data.dtype == np.float32:
-            item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
+    if broken.any():
+        for item in items:
+            if item.data.dtype == np.float32:
+                item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
+        for found in inside.values():
+            found[broken] = np.nan
     items += of_curves(curves, state)
-    numbers = numbers_of(items, curves, state)
+    numbers = numbers_of(items, inside, curves, state)
     if isinstance(protocol, AslProtocol):
         quality = quality_of(items, curves, protocol)
         numbers |= quality
