@@ -20,7 +20,7 @@ SAMPLED, TRIES = 16, 2
 """Of so many numbers one tells roughly where a quantile lies; steps that are taken from there."""
 LAST, FLIP, SIGN = np.int32(31), np.int32(0x7FFFFFFF), np.int64(0x80000000)
 ONE, INFINITE = np.int32(1), np.int32(0x7F800000)
-HALF = np.float32(0.5)
+HALF, LARGEST = np.float32(0.5), 3e38
 
 
 def median(values: NDArray[Any]) -> float:
@@ -61,7 +61,7 @@ def histogram(values: NDArray[Any], low: float, top: float, bins: int) -> NDArra
     """
     counts = np.zeros((LANES, bins), np.int64)
     flat = np.ascontiguousarray(values, np.float32).ravel()
-    _histogram(flat, np.float32(low), np.float32(top), np.float32(bins / (top - low)), counts)
+    _histogram(flat, np.float32(low), np.float32(top), np.float32(min(bins / (top - low), LARGEST)), counts)
     return np.asarray(counts.sum(axis=0))
 
 
@@ -165,13 +165,18 @@ def _reached(counts: Any, rank: int) -> tuple[int, int]:
 
 @kernel
 def _histogram(values: Any, low: Any, top: Any, per_bin: Any, counts: Any) -> None:
-    last = counts.shape[1] - 1
-    for v in range(0, values.size - values.size % LANES, LANES):
+    whole = values.size - values.size % LANES
+    for v in range(0, whole, LANES):
         four = values[v : v + LANES]
         for lane in range(LANES):
-            counts[lane, min(int((min(four[lane], top) - low) * per_bin), last)] += 1
-    for v in range(values.size - values.size % LANES, values.size):
-        counts[0, min(int((min(values[v], top) - low) * per_bin), last)] += 1
+            counts[lane, _bin(four[lane], low, top, per_bin, counts.shape[1])] += 1
+    for v in range(whole, values.size):
+        counts[0, _bin(values[v], low, top, per_bin, counts.shape[1])] += 1
+
+
+@part
+def _bin(value: Any, low: Any, top: Any, per_bin: Any, bins: int) -> int:
+    return max(0, min(int((min(value, top) - low) * per_bin), bins - 1))
 
 
 @kernel

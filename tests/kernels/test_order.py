@@ -67,3 +67,8 @@ def test_a_histogram_counts_every_number_once_and_what_lies_above_in_the_last_bi
     found = histogram(values, low, top, 32)
     assert found.sum() == n and found.size == 32
     assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() <= 1e-4 * n  # numbers at an edge, by rounding
+
+
+def test_numbers_too_near_each_other_to_be_told_apart_are_counted_all_the_same():
+    values = np.array([1e-40, 2e-40, 3e-40], np.float32)
+    assert histogram(values, float(values[0]), float(values[2]), 16).sum() == 3
