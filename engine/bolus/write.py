@@ -122,21 +122,21 @@ def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
     A disk takes many files at once in little more than the time of one, so each is forced to disk by a thread of
     its own while the next is encoded.
     """
-    names: dict[Path, Path] = {}
-    settled: dict[Path, Future[bool]] = {}
+    settled: dict[str, Future[None]] = {}
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
 
             def put(name: str, data: bytes) -> str:
-                temporary = folder / f"{HIDDEN}{name}"
-                names[temporary] = folder / name
-                settled[temporary] = pool.submit(_settle, temporary, names[temporary], data)
+                if not _holds(folder / name, data):
+                    settled[name] = pool.submit(_settle, folder / f"{HIDDEN}{name}", data)
                 return hashlib.sha256(data).hexdigest()
 
             yield put
-        fresh = [temporary for temporary, written in settled.items() if written.result()]
-        for temporary in fresh:
-            temporary.replace(names[temporary])
+        for written in settled.values():
+            written.result()
+        for name in list(settled):
+            (folder / f"{HIDDEN}{name}").replace(folder / name)
+            del settled[name]
         _sync_folder(folder)
     except OSError as error:
         error.filename = str(
@@ -144,19 +144,16 @@ def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
         )  # a full disk does not say where it is, and nobody knows the hidden names
         raise
     finally:
-        for temporary in names:
-            temporary.unlink(missing_ok=True)
+        for name in settled:
+            (folder / f"{HIDDEN}{name}").unlink(missing_ok=True)
 
 
-def _settle(temporary: Path, final: Path, data: bytes) -> bool:
-    """Force a file to disk under its hidden name, unless it is there; whether it was written."""
-    if _holds(final, data):
-        return False
+def _settle(temporary: Path, data: bytes) -> None:
+    """Force a file to disk under its hidden name."""
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return True
 
 
 def _holds(file: Path, data: bytes) -> bool:
