@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -99,6 +99,22 @@ def plan(request: Request) -> Plan:
             tasks.append(Task(each.scan, each.problem, why or "refused", signature, attempts))
     met = frozenset(each.scan.key for each in found)
     return Plan(request, chosen, tuple(tasks), tuple(standing), met)
+
+
+def still_due(plan: Plan) -> Plan:
+    """The plan without what another run has done since it was made; asked once nobody else may work there."""
+    request, due, done = plan.request, [], []
+    for task in plan.tasks:
+        record = look_up(request.out, task.scan.key)
+        if (
+            record is not None
+            and record.attempts != task.attempts
+            and reason(record, task.scan, task.signature, request.root, request.out) is None
+        ):
+            done.append(task.scan.key)
+        else:
+            due.append(task)
+    return replace(plan, tasks=tuple(due), standing=(*plan.standing, *done)) if done else plan
 
 
 def in_shard(key: str, shard: tuple[int, int] | None) -> bool:
