@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from bolus_kernels.device import processors
 
 SMALL = {"shape": (24, 24, 4), "volumes": 40, "contrasts": ("dsc",)}
 LEDGER = Path(".bolus", "scans")
+LOOK = 0.1
+"""Seconds between two looks at the processes: what one spends after the last look is not seen."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +71,40 @@ def _timed(words: Sequence[str], out: Path | None = None, watched_from: int = 0)
     os.sync()  # what the last command left to be written is not this one's
     began = time.monotonic()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    spent: dict[int, float] = {}
     early = late = 0.0
-    while True:
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.05)
+    while process.poll() is None:
+        time.sleep(LOOK)
+        spent |= {pid: seconds for pid in _with_children(process.pid) if (seconds := _spent(pid))}
         if out and watched_from and (early or entered(out) > watched_from):
             late = _resident(process.pid) or late
             early = early or late
-    if status:
-        raise RuntimeError(f"{words} ended with {os.waitstatus_to_exitcode(status)}")
-    return Took(time.monotonic() - began, usage.ru_utime + usage.ru_stime, late - early)
+    if process.returncode:
+        raise RuntimeError(f"{words} ended with {process.returncode}")
+    return Took(time.monotonic() - began, sum(spent.values()), late - early)
+
+
+def _with_children(pid: int) -> list[int]:
+    """A process and all that it began, and they, as far as they are alive."""
+    found = [pid]
+    with suppress(OSError):
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in listed.read_text().split():
+                found += _with_children(int(child))
+    return found
+
+
+def _spent(pid: int) -> float:
+    """Seconds of all processors that a process has had until now."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _resident(pid: int) -> float:
-    try:
+    with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS"):
                 return int(line.split()[1]) / 1024
-    except OSError:
-        pass
     return 0.0

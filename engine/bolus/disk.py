@@ -6,6 +6,7 @@ import errno
 import hashlib
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ MOST_RATIO = 100
 MOST_BYTES = 64 << 30
 MOST_TEXT = 16 << 20
 SLACK = 1 << 20
+FIRST = 4096
+"""Bytes of a gzipped image that nearly always hold its header."""
 
 
 def size(path: Path) -> int:
@@ -88,9 +91,10 @@ def read_head(path: Path, head: int) -> tuple[bytes, bool]:
     """The first `head` bytes of an image, and whether it is gzipped; raises E_CORRUPT, E_PATH, E_PERM."""
     length = size(path)
     with _open(path) as file:
-        start = bytes(file.read(head))
-    packed = start.startswith(GZIP)
-    if packed and not (start := _inflate_start(path, head)):
+        first = bytes(file.read(max(head, FIRST)))
+    packed = first.startswith(GZIP)
+    start = first[:head] if not packed else _inflate_first(first, head) or _inflate_start(path, head)
+    if packed and not start:
         seen = f"a gzip file of {length} bytes that holds nothing"
         raise BolusError(Code.CORRUPT, path, seen, "a gzipped image", "Copy the file again from its source.")
     if known := stranger(start):
@@ -125,6 +129,17 @@ def _read(path: Path) -> bytes:
             seen = f"a read error ({error.strerror or error})"
             mend = "Check the disk or the network share, then copy the file again."
             raise BolusError(Code.CORRUPT, path, seen, "a file that can be read to its end", mend) from error
+
+
+def _inflate_first(first: bytes, head: int) -> bytes:
+    """What `head` bytes the first ones of a gzip file hold; nothing where they are damaged or too few."""
+    from isal import isal_zlib
+
+    with suppress(isal_zlib.error):  # type: ignore[arg-type]
+        start = bytes(isal_zlib.decompressobj(31).decompress(first, head))
+        if len(start) == head:
+            return start
+    return b""
 
 
 def _inflate_start(path: Path, head: int) -> bytes:

@@ -162,11 +162,8 @@ def _report(todo: Plan, summary: Summary) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.states.items()) if count)
     standing = f"; {summary.standing} stood as they were" if summary.standing else ""
     click.echo(f"{sum(summary.states.values())} scans: {counts}{standing}")
-    failed = [
-        record
-        for task in todo.tasks
-        if (record := look_up(out, task.scan.key)) is not None and record.state == "failed"
-    ]
+    found = (look_up(out, task.scan.key) for task in todo.tasks if summary.states["failed"])
+    failed = [record for record in found if record is not None and record.state == "failed"]
     for record in failed[:FAILURES_SHOWN]:
         click.echo(f"  {record.scan}  {record.code}  {record.file}: {record.message}")
     if len(failed) > FAILURES_SHOWN:
