@@ -79,10 +79,10 @@ def encode(
         data.shape, data.dtype.name, (*grid.zooms, tr or 0.0)[: data.ndim], _form(grid.qform), grid.qform_code,
         _form(grid.sform), grid.sform_code, slope, inter,
     )  # fmt: skip
-    # Level 1 of ISA-L packs maps as small as zlib's default does, ten times faster.
-    packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
     body = np.asfortranarray(data, data.dtype.newbyteorder("<"))
-    return b"".join((packer.compress(head), packer.compress(body.T), packer.flush()))
+    # Level 1 of ISA-L packs maps as small as zlib's default does, ten times faster. In one go: a stream that is not
+    # told of its end at once is now and then packed otherwise (one of some 400 maps, by what its memory held before).
+    return bytes(isal_zlib.compress(b"".join((head, body.T)), 1, 31))
 
 
 Form = tuple[tuple[float, ...], ...] | None
