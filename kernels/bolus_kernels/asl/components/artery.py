@@ -52,7 +52,8 @@ class Room(NamedTuple):
 
     response : (delays / 4, 4 NODES). node : (8 NODES,). pair : (intervals + 1, 5 NODES), the first without an
     arterial component. interval : (3, intervals), square, product with the data, prior of each.
-    sums : (2, 9), of the model without an artery and of the one with.
+    sums : (2, 9), of the model without an artery and of the one with. nodes : NODES, which a GPU's compiler must
+    not know: it would take every loop over them apart, and all their addresses need more registers than there are.
     """
 
     response: Any
@@ -60,6 +61,7 @@ class Room(NamedTuple):
     pair: Any
     interval: Any
     sums: Any
+    nodes: int
 
 
 @part
@@ -109,16 +111,16 @@ def _fit(k: int, mean: Any, fade: Any, floor: Any, read: Any, tables: Any, belie
     """Flow and arterial volume together: volume, its precision, the flow lost to it, and the misfit of both."""
     node, pair, blood = room.node, room.pair[k + 1], tables.blood[k]
     square, product = room.interval[0, k], room.interval[1, k]
-    for j in range(NODES):
+    for j in range(room.nodes):
         node[CROSS + j] = ZERO
     for i in range(0, mean.size, 4):
         n0, n1, n2, n3 = of_four(read.pairs, i)
         h0, h1, h2, h3 = of_four(blood, i)
         h0, h1, h2, h3 = fade * n0 * h0, fade * n1 * h1, fade * n2 * h2, fade * n3 * h3
         g = room.response[i // 4]
-        for j in range(NODES):
+        for j in range(room.nodes):
             node[CROSS + j] += h0 * g[j] + h1 * g[SECOND + j] + (h2 * g[THIRD + j] + h3 * g[FOURTH + j])
-    for j in range(NODES):
+    for j in range(room.nodes):
         cross, inverse = node[CROSS + j], node[INVERSE + j]
         own = max(square - cross * cross * inverse, LEAST_SHARE * square)
         volume = (product - cross * node[FLOW + j]) / own
@@ -132,7 +134,7 @@ def _fit(k: int, mean: Any, fade: Any, floor: Any, read: Any, tables: Any, belie
         h0, h1, h2, h3 = of_four(blood, i)
         h0, h1, h2, h3 = fade * h0, fade * h1, fade * h2, fade * h3
         g = room.response[i // 4]
-        for j in range(NODES):
+        for j in range(room.nodes):
             flow, volume = node[SCORE + j], pair[VOLUME + j]
             r0, r1 = y0 - flow * g[j] - volume * h0, y1 - flow * g[SECOND + j] - volume * h1
             r2, r3 = y2 - flow * g[THIRD + j] - volume * h2, y3 - flow * g[FOURTH + j] - volume * h3
@@ -155,7 +157,7 @@ def lower(
     """Lower the least misfit of every arrival to what an artery of this interval would leave, and note its flow."""
     _fit(k, mean, fade, floor, read, tables, belief, room)
     node, pair, early = room.node, room.pair[k + 1], tables.early[k]
-    for j in range(NODES):
+    for j in range(room.nodes):
         misfit, least = node[MISFIT + j], node[LEAST + j]
         pair[NOISE + j] = misfit
         better = pair[VOLUME + j] > ZERO and misfit < least and low + step * PLACE[j] > early
@@ -174,7 +176,7 @@ def score_artery(
     """
     begin, end, weight = max(tables.early[k], -late), tables.late[k], room.interval[2, k]
     node, pair = room.node, room.pair[k + 1]
-    for j in range(NODES):
+    for j in range(room.nodes):
         volume, own = pair[VOLUME + j], pair[SPREAD + j]
         misfit = pair[NOISE + j] + (volume * volume * own if volume < ZERO else ZERO)
         deviation = sqrt(misfit / (freedom * own))

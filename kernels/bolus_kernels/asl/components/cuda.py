@@ -42,7 +42,7 @@ def posterior(
     )
     scalars = np.array([*belief, read.rate_blood, read.partition, read.gain, read.kept], np.float32)
     flags = int(read.pulsed), int(read.tissue_relaxation)
-    shared = (column, read.time, read.duration, read.pairs, read.pulses, *flags, *tables, scalars)
+    shared = (column, read.time, read.duration, read.pairs, read.pulses, *flags, *tables, scalars, NODES)
     over_voxels(
         _posterior,
         (curves, *voxelwise),
@@ -56,7 +56,7 @@ def posterior(
 def _posterior(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, expected: Any, precision: Any, log_odds: Any,
     column: Any, time: Any, duration: Any, pairs: Any, pulses: Any, pulsed: int, tissue_relaxation: int, tissue: Any,
-    rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any, b: Any,
+    rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any, b: Any, nodes: int,
     means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
     voxel = cuda.grid(1)
@@ -75,8 +75,9 @@ def _posterior(
             time, duration, pairs, b[10], b[11], b[12], pulsed != 0, tissue_relaxation != 0, pulses, b[13]
         )
         room = Room(
-            response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel]
-        )
+            response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel],
+            nodes,
+        )  # fmt: skip
         result = cuda.local.array(RESULTS, float32)
         voxel_components(
             mean, within, ONE / t1_tissue[voxel], slice_delay[voxel], read, tables, belief, room, result

@@ -89,7 +89,7 @@ def kinetic_model(
 
         posterior(curves, voxelwise, *told, found, maps["state"], device)
     else:
-        _kinetic_model(time_major(curves), *voxelwise, *told, room(tables), found, maps["state"])
+        _kinetic_model(time_major(curves), *voxelwise, *told, memory(tables), found, maps["state"])
     units = (np.float32(6000), ONE, np.float32(100), ONE)
     for row, name in enumerate(MAPS):
         maps[name], maps[f"sd_{name}"] = units[row] * found[row], units[row] * found[4 + row]
@@ -145,18 +145,19 @@ def _latest(read: Labels) -> float:
     return float(read.time[last] - 0.25 * read.duration[last])
 
 
-def room(tables: Responses) -> Room:
-    """Memory for one voxel at a time."""
+def memory(tables: Responses) -> tuple[NDArray[np.float32], ...]:
+    """Memory for one voxel at a time, as `Room` names it."""
     intervals, delays = tables.blood.shape
     shapes = ((delays // 4, 4 * NODES), (8 * NODES,), (intervals + 1, 5 * NODES), (3, intervals), (2, 9))
-    return Room(*(np.empty(shape, np.float32) for shape in shapes))
+    return tuple(np.empty(shape, np.float32) for shape in shapes)
 
 
 @kernel
 def _kinetic_model(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, log_odds: Any,
-    column: Any, read: Any, tables: Any, belief: Any, room: Any, found: Any, state: Any,
+    column: Any, read: Any, tables: Any, belief: Any, memory: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
+    room = Room(*memory, NODES)
     mean, result = np.empty(read.pairs.size, np.float32), np.empty(RESULTS, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
     for begin in range(0, curves.shape[1], TILE):

@@ -94,7 +94,7 @@ def voxel_components(
             if tables.early[k] < high and tables.late[k] > -late:
                 score_artery(k, low, step, late, freedom, tables, belief, room)
             else:
-                for j in range(NODES):
+                for j in range(room.nodes):
                     room.pair[k + 1, ODDS + j] = NOTHING
         _sum(model, count, low, step, late, read, tables, room)
     _tell(late, room.sums, result)
@@ -106,7 +106,7 @@ def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tabl
     node, sums, best = room.node, room.sums[model], NOTHING
     first, stop = (1, count + 1) if model == 1 else (0, 1)
     for k in range(first, stop):
-        for j in range(NODES):
+        for j in range(room.nodes):
             best = max(best, room.pair[k, ODDS + j])
     for i in range(sums.size):
         sums[i] = ZERO
@@ -120,7 +120,7 @@ def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tabl
             begin, end = max(tables.early[k - 1], -late), tables.late[k - 1]
             centre = tables.middle[k - 1]
             decay = ZERO if read.pulsed else read.rate_blood
-        for j in range(NODES):
+        for j in range(room.nodes):
             w = exp(max(pair[ODDS + j] - best, FAINTEST))
             arrival, volume, spread, loss = (
                 low + step * PLACE[j],
