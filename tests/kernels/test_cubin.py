@@ -124,13 +124,15 @@ def test_a_kernel_that_spills_is_refused(capability):
 
 def test_a_kernel_with_an_array_of_its_own_is_refused():
     def planted(x, which):
-        own = cuda.local.array(64, float32)
+        own, product = cuda.local.array(64, float32), x[0]
         for k in range(64):
-            own[k] = x[k] * x[k]
-        x[0] = own[which]
+            product *= x[k]
+            own[k] = product
+        for k in range(64):
+            x[k] = own[which[k]]
 
     with pytest.raises(AssertionError, match="a stack frame of 256 bytes"):
-        within_limits(planted, (VECTOR, int64), (9, 0))
+        within_limits(planted, (VECTOR, int64[::1]), (9, 0))
 
 
 @every_capability
