@@ -17,7 +17,8 @@ from numba import cuda
 from benchmarks.example import ECHO_TIME, Array, example
 from bolus_kernels.cuda import launch
 from bolus_kernels.device import Device, cpu, cupy, processors, select
-from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.concentration import relaxation
+from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.method import AIC, Method, VoxelMaps
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State

@@ -25,7 +25,8 @@ from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.clusters import moved
-from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.concentration import relaxation
+from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.dsc.traits import level_of, marked_mean, mean_curve, shape_of
 from bolus_kernels.method import Contrast

@@ -135,14 +135,24 @@ def release_memory() -> None:
         cupy().get_default_memory_pool().free_all_blocks()
 
 
-def on_device(array: NDArray[Any]) -> Any:
-    """A copy of an array in the memory of the current GPU."""
-    return cupy().asarray(array)
+def is_on_device(array: Any) -> bool:
+    """Whether an argument is an array in the memory of a GPU."""
+    return hasattr(array, "__cuda_array_interface__")
 
 
-def empty_on_device(shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+def on_device(array: Any) -> Any:
+    """An array in the memory of the current GPU, in C order: itself where it is that already, else a copy."""
+    return cupy().asarray(array, order="C")
+
+
+def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array in the memory of the current GPU, holding whatever was there."""
     return cupy().empty(shape, dtype)
+
+
+def full_on_device(shape: tuple[int, ...], dtype: Any, value: Any) -> Any:
+    """An array in the memory of the current GPU, holding one value throughout."""
+    return cupy().full(shape, value, dtype)
 
 
 def from_device(array: Any) -> NDArray[Any]:

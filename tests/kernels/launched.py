@@ -3,6 +3,7 @@
 import re
 import sys
 from functools import cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numba
@@ -17,10 +18,21 @@ from bolus_kernels.cuda import launch
 from tests.kernels import (
     simulated_mode,
     simulated_partial_volume,
+    simulated_relaxation,
     simulated_spatial,
     simulated_tissue_posterior,
 )
-from tests.kernels.simulated_gpu import GPU, OF_READOUTS, case, methods, read_out_often, stand_in, variants
+from tests.kernels.simulated_gpu import (
+    GPU,
+    MEMORY,
+    OF_READOUTS,
+    There,
+    case,
+    methods,
+    read_out_often,
+    stand_in,
+    variants,
+)
 
 
 def of_method(known):
@@ -36,6 +48,7 @@ RUNS = {known.name: (of_method, known) for known in methods()} | {
     "spatial": (simulated_spatial.passes_on, GPU),
     "regression": (simulated_partial_volume.regressed, GPU),
     "tissue_posterior": (simulated_tissue_posterior.solved, GPU),
+    "relaxation": (simulated_relaxation.converted, GPU),
 }
 """What runs on a GPU: name -> a function, and what it is given."""
 
@@ -62,7 +75,9 @@ def launches(name):
             return self
 
         def __call__(self, *given):
-            signature = tuple(numba.typeof(one) for one in given)
+            signature = tuple(
+                numba.typeof(np.asarray(one) if isinstance(one, There) else one) for one in given
+            )
             found[self.body, signature] = Launch(self.body, signature, self.asked_by)
 
     run, given = RUNS[name]
@@ -83,6 +98,32 @@ def ptx(body, signature, capability):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
         return cuda.compile_ptx(body, signature, cc=capability)[0]
+
+
+class Bus:
+    """A GPU that computes nothing: bytes that would go over to it and come back, and how often it would be started."""
+
+    def __init__(self, monkeypatch, memory=MEMORY):
+        self.there = self.back = self.launches = 0
+        known = stand_in(memory)
+
+        def asarray(array, order):
+            self.there += 0 if isinstance(array, There) else array.nbytes
+            return known.asarray(array, order)
+
+        def asnumpy(array):
+            self.back += array.nbytes
+            return known.asnumpy(array)
+
+        counting = SimpleNamespace(**vars(known) | {"asarray": asarray, "asnumpy": asnumpy})
+        monkeypatch.setattr(device, "cupy", lambda: counting)
+        monkeypatch.setattr(launch, "compiled", lambda body: self)
+
+    def __getitem__(self, configuration):
+        return self
+
+    def __call__(self, *given):
+        self.launches += 1
 
 
 class Taken(NamedTuple):

@@ -33,11 +33,25 @@ MEMORY = 1 << 20
 """Bytes the stand-in has free: so few that voxels go over in several launches."""
 
 
-def stand_in():
+class There(np.ndarray):
+    """An array in the memory of the GPU that is not there."""
+
+    __cuda_array_interface__ = {}  # noqa: RUF012
+
+
+def stand_in(memory=MEMORY):
     """What `device` asks of CuPy, from NumPy: the simulator takes NumPy's arrays for the GPU's."""
-    runtime = SimpleNamespace(memGetInfo=lambda: (MEMORY, MEMORY))
+
+    def asarray(array, order):
+        there = isinstance(array, There) and array.flags.c_contiguous
+        return array if there else np.array(array, order=order).view(There)
+
     return SimpleNamespace(
-        asarray=np.array, asnumpy=np.asarray, empty=np.empty, cuda=SimpleNamespace(runtime=runtime)
+        asarray=asarray,
+        asnumpy=lambda array: np.array(array),
+        empty=lambda shape, dtype: np.empty(shape, dtype).view(There),
+        full=lambda shape, value, dtype: np.full(shape, value, dtype).view(There),
+        cuda=SimpleNamespace(runtime=SimpleNamespace(memGetInfo=lambda: (memory, memory))),
     )
 
 

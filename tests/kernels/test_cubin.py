@@ -23,6 +23,7 @@ IN_DOUBLE = {
     "_by_strength": None,  # the scores of two strengths may differ by less than single precision resolves: likewise
     "_best": None,  # the gain is flat around the best kep: likewise
     "_areas": None,  # the normal equations of a gamma variate are nearly singular: likewise
+    "_relaxed": {".reg", "ld", "cvt"},  # of a series stored in double precision; nothing is computed in it
     "_summary": None,  # the misfits of two arrivals may differ by less than single precision resolves: likewise
 }
 """Kernels that may hold double precision, and which operations, if not any, may be in it."""

@@ -11,7 +11,15 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from bolus_kernels.device import Device, empty_on_device, free_memory, from_device, on_device
+from bolus_kernels.device import (
+    Device,
+    empty_on_device,
+    free_memory,
+    from_device,
+    full_on_device,
+    is_on_device,
+    on_device,
+)
 from bolus_kernels.jit import part
 from bolus_kernels.tiles import FINITE
 
@@ -40,21 +48,31 @@ def over_voxels(
     """Fill maps by `body(*voxelwise, *shared, *scratch, *maps)`, whose thread `cuda.grid(1)` is a voxel.
 
     voxelwise : curves and what else has a row per voxel, (n, m) or (n,), on the device (m, n) or (n,): neighbours
-    touch neighbours. shared : tables that all voxels read, and numbers. maps : likewise (n, m) or (n,), given to the
-    body as they stand.
+    touch neighbours. shared : tables that all voxels read, and numbers. maps : likewise (n, m) or (n,); where the body
+    writes nothing, the one value that a map holds throughout stays. Any array may lie on the device already: then
+    nothing of it is copied over the bus, and a map stays there, whatever it holds.
     """
     eaten, filled = [array.T for array in voxelwise], [array.T for array in maps]
     there = [on_device(one) if isinstance(one, np.ndarray) else one for one in shared]
     step = _voxels_at_once([*eaten, *filled], scratch, device)
     for begin in range(0, len(voxelwise[0]), step):
         cut = np.s_[..., begin : begin + step]
-        given = [on_device(np.ascontiguousarray(array[cut])) for array in eaten]
-        made = [on_device(np.ascontiguousarray(array[cut])) for array in filled]
+        given = [on_device(array[cut]) for array in eaten]
+        wanted = [array[cut] for array in filled]
+        made = [_to_fill(array) for array in wanted]
         width = given[0].shape[-1]
         room = [empty_on_device((*one.shape, width), one.dtype) for one in scratch]
         compiled(body)[-(-width // THREADS), THREADS](*given, *there, *room, *made)
-        for host, result in zip(filled, made, strict=True):
-            host[cut] = from_device(result)
+        for array, result in zip(wanted, made, strict=True):
+            if result is not array:
+                array[...] = result if is_on_device(array) else from_device(result)
+
+
+def _to_fill(array: Any) -> Any:
+    """Some voxels of a map as the body fills them: of one in the host's memory only the value it holds goes over."""
+    if is_on_device(array):
+        return on_device(array)
+    return full_on_device(array.shape, array.dtype, array.flat[0] if array.size else 0)
 
 
 @cache

@@ -157,7 +157,8 @@ def _kinetic_model(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, log_odds: Any,
     column: Any, read: Any, tables: Any, belief: Any, memory: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
-    room = Room(*memory, NODES)
+    response, node, pair, interval, sums = memory
+    room = Room(response, node, pair, interval, sums, NODES)
     mean, result = np.empty(read.pairs.size, np.float32), np.empty(RESULTS, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
     for begin in range(0, curves.shape[1], TILE):
