@@ -101,21 +101,29 @@ def ptx(body, signature, capability):
 
 
 class Bus:
-    """A GPU that computes nothing: bytes that would go over to it and come back, and how often it would be started."""
+    """A GPU that computes nothing: what would go over to it and come back, in bytes, and how often it would be started.
+
+    moved : the shapes of what went over.
+    """
 
     def __init__(self, monkeypatch, memory=MEMORY):
-        self.there = self.back = self.launches = 0
+        self.moved, self.there, self.back, self.launches = [], 0, 0, 0
         known = stand_in(memory)
 
         def asarray(array, order):
-            self.there += 0 if isinstance(array, There) else array.nbytes
+            if not isinstance(array, There):
+                self.moved.append(array.shape)
+                self.there += array.nbytes
             return known.asarray(array, order)
 
         def asnumpy(array):
             self.back += array.nbytes
             return known.asnumpy(array)
 
-        counting = SimpleNamespace(**vars(known) | {"asarray": asarray, "asnumpy": asnumpy})
+        pool = SimpleNamespace(free_all_blocks=lambda: None)
+        counting = SimpleNamespace(
+            **vars(known) | {"asarray": asarray, "asnumpy": asnumpy, "get_default_memory_pool": lambda: pool}
+        )
         monkeypatch.setattr(device, "cupy", lambda: counting)
         monkeypatch.setattr(launch, "compiled", lambda body: self)
 

@@ -24,8 +24,8 @@ from bolus_kernels.jit import part
 from bolus_kernels.tiles import FINITE
 
 THREADS = 128
-MOST_VOXELS = 1 << 18
-"""Voxels of one launch: they fill the largest GPU there is, and more would only take memory."""
+MOST_VOXELS = 1 << 20
+"""Voxels of one launch: whole scans, which fill the largest GPU there is; more would only take memory."""
 SHARE = 0.5
 """Of the free memory; the rest is for another process on the same GPU, and for the allocator's rounding."""
 
