@@ -85,7 +85,8 @@ def cuda_name() -> str:
 def free_memory(device: Device) -> int:
     """Bytes that a computation on `device` may still take; on the host never more than a batch job was granted."""
     if device.kind == "cuda":
-        return int(cupy().cuda.runtime.memGetInfo()[0])
+        kept = cupy().get_default_memory_pool().free_bytes()  # by CuPy, of arrays that are no more
+        return int(cupy().cuda.runtime.memGetInfo()[0]) + int(kept)
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
@@ -137,12 +138,19 @@ def release_memory() -> None:
 
 def is_on_device(array: Any) -> bool:
     """Whether an argument is an array in the memory of a GPU."""
-    return hasattr(array, "__cuda_array_interface__")
+    return isinstance(array, cupy().ndarray)
 
 
 def on_device(array: Any) -> Any:
-    """An array in the memory of the current GPU, in C order: itself where it is that already, else a copy."""
-    return cupy().asarray(array, order="C")
+    """An array in the memory of the current GPU, in C order: itself where it is that already, else a copy.
+
+    The copy is made in the current stream. From pinned memory, which must stay as it is until then, nothing waits.
+    """
+    if is_on_device(array):
+        return cupy().ascontiguousarray(array)
+    there = cupy().empty(array.shape, array.dtype)
+    there.set(array, stream=current_stream())
+    return there
 
 
 def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -153,6 +161,32 @@ def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:
 def full_on_device(shape: tuple[int, ...], dtype: Any, value: Any) -> Any:
     """An array in the memory of the current GPU, holding one value throughout."""
     return cupy().full(shape, value, dtype)
+
+
+def bring_back(array: Any, pinned_memory: NDArray[Any]) -> None:
+    """Copy a GPU's array into pinned memory in the current stream, and wait for nothing."""
+    array.get(out=pinned_memory, blocking=False)
+
+
+def pinned(size: int) -> NDArray[np.uint8]:
+    """So many bytes of the host's memory that stay where they are: a GPU copies from and to them by itself."""
+    return np.frombuffer(cupy().cuda.alloc_pinned_memory(max(1, size)), np.uint8, size)
+
+
+def current_stream() -> Any:
+    """The stream in which this thread's work on the GPU is done, one thing after another."""
+    return cupy().cuda.get_current_stream()
+
+
+def streams(count: int) -> list[Any]:
+    """So many streams: the current one, or others that begin once all that it was asked for so far is done."""
+    now = current_stream()
+    if count == 1:
+        return [now]
+    so_far, others = now.record(), [cupy().cuda.Stream(non_blocking=True) for _ in range(count)]
+    for other in others:
+        other.wait_event(so_far)
+    return others
 
 
 def from_device(array: Any) -> NDArray[Any]:

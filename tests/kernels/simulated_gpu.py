@@ -36,22 +36,54 @@ MEMORY = 1 << 20
 class There(np.ndarray):
     """An array in the memory of the GPU that is not there."""
 
-    __cuda_array_interface__ = {}  # noqa: RUF012
+    def set(self, array, stream):
+        self[...] = array
+
+    def get(self, out=None, blocking=True):
+        return np.array(self) if out is None else np.copyto(out, self)
 
 
-def stand_in(memory=MEMORY):
+class Stream:
+    """A stream that does what it is asked at once."""
+
+    ptr = 0
+
+    def __init__(self, non_blocking=False):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def record(self):
+        return self
+
+    def wait_event(self, event):
+        pass
+
+    def synchronize(self):
+        pass
+
+
+def stand_in(memory=MEMORY, there=There):
     """What `device` asks of CuPy, from NumPy: the simulator takes NumPy's arrays for the GPU's."""
-
-    def asarray(array, order):
-        there = isinstance(array, There) and array.flags.c_contiguous
-        return array if there else np.array(array, order=order).view(There)
-
     return SimpleNamespace(
-        asarray=asarray,
-        asnumpy=lambda array: np.array(array),
-        empty=lambda shape, dtype: np.empty(shape, dtype).view(There),
-        full=lambda shape, value, dtype: np.full(shape, value, dtype).view(There),
-        cuda=SimpleNamespace(runtime=SimpleNamespace(memGetInfo=lambda: (memory, memory))),
+        ndarray=there,
+        ascontiguousarray=lambda array: array if array.flags.c_contiguous else array.copy("C"),
+        asnumpy=lambda array: array.get(),
+        empty=lambda shape, dtype: np.empty(shape, dtype).view(there),
+        full=lambda shape, value, dtype: np.full(shape, value, dtype).view(there),
+        get_default_memory_pool=lambda: SimpleNamespace(
+            free_all_blocks=lambda: None, free_bytes=lambda: memory // 4
+        ),
+        cuda=SimpleNamespace(
+            Stream=Stream,
+            get_current_stream=Stream,
+            alloc_pinned_memory=bytearray,
+            runtime=SimpleNamespace(memGetInfo=lambda: (memory - memory // 4, memory)),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from bolus_kernels.dsc.concentration import relaxation
 from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
-from tests.kernels.simulated_gpu import stand_in
+from tests.kernels.simulated_gpu import There, stand_in
 
 TIMES, VOXELS, BASELINE = 24, 40, (2, 7)
 DTYPES = (np.int16, np.uint16, np.int32, np.float32)
@@ -49,9 +49,12 @@ def converted(where):
     for dtype in DTYPES:
         for count in (1, 2, 3):
             made = relaxation(echoes(dtype, count), rows, BASELINE, where)
-            assert is_on_device(made.values) is (where.kind == "cuda")
+            on_gpu = where.kind == "cuda"
+            assert isinstance(made.values, There) is on_gpu
             found |= {
-                f"{np.dtype(dtype)} {count} {name}": from_device(values) if is_on_device(values) else values
+                f"{np.dtype(dtype)} {count} {name}": from_device(values)
+                if on_gpu and is_on_device(values)
+                else values
                 for name, values in made._asdict().items()
                 if values is not None
             }

@@ -1,4 +1,4 @@
-"""One launcher for every GPU kernel: move arrays, cut voxels to the free memory, run one thread a voxel, bring back."""
+"""One launcher for every GPU kernel: cut voxels to the free memory, and run a thread for each, cuts side by side."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from bolus_kernels.device import (
-    Device,
-    empty_on_device,
-    free_memory,
-    from_device,
-    full_on_device,
-    is_on_device,
-    on_device,
-)
+from bolus_kernels.cuda.lane import Lane
+from bolus_kernels.device import Device, empty_on_device, free_memory, is_on_device, on_device, streams
 from bolus_kernels.jit import part
 from bolus_kernels.tiles import FINITE
 
-THREADS = 128
-MOST_VOXELS = 1 << 20
-"""Voxels of one launch: whole scans, which fill the largest GPU there is; more would only take memory."""
+LANES = 3
+"""While one cut is computed, the next goes over and the last comes back."""
+CUT = 1 << 15
+"""Voxels that go over together, where they have to: enough for a copy at full speed, few enough to be soon there."""
 SHARE = 0.5
-"""Of the free memory; the rest is for another process on the same GPU, and for the allocator's rounding."""
+"""Of the free memory, all lanes together; the rest is for other processes on the GPU and the allocator's rounding."""
 
 
 class Scratch(NamedTuple):
@@ -54,30 +48,29 @@ def over_voxels(
     """
     eaten, filled = [array.T for array in voxelwise], [array.T for array in maps]
     there = [on_device(one) if isinstance(one, np.ndarray) else one for one in shared]
-    step = _voxels_at_once([*eaten, *filled], scratch, device)
-    for begin in range(0, len(voxelwise[0]), step):
-        cut = np.s_[..., begin : begin + step]
-        given = [on_device(array[cut]) for array in eaten]
-        wanted = [array[cut] for array in filled]
-        made = [_to_fill(array) for array in wanted]
-        width = given[0].shape[-1]
-        room = [empty_on_device((*one.shape, width), one.dtype) for one in scratch]
-        compiled(body)[-(-width // THREADS), THREADS](*given, *there, *room, *made)
-        for array, result in zip(wanted, made, strict=True):
-            if result is not array:
-                array[...] = result if is_on_device(array) else from_device(result)
-
-
-def _to_fill(array: Any) -> Any:
-    """Some voxels of a map as the body fills them: of one in the host's memory only the value it holds goes over."""
-    if is_on_device(array):
-        return on_device(array)
-    return full_on_device(array.shape, array.dtype, array.flat[0] if array.size else 0)
+    count, most = len(voxelwise[0]), _voxels_at_once([*eaten, *filled], scratch, device)
+    at_once = count <= most and is_on_device(voxelwise[0])
+    step = max(1, count if at_once else min(CUT, most // LANES))
+    lanes = [Lane(stream) for stream in streams(max(1, min(LANES, -(-count // step))))]
+    try:
+        for number, begin in enumerate(range(0, count, step)):
+            lane, cut = lanes[number % len(lanes)], np.s_[..., begin : begin + step]
+            lane.land()
+            with lane.stream:
+                given, wanted = [lane.over(array[cut]) for array in eaten], [array[cut] for array in filled]
+                made, width = [lane.to_fill(array) for array in wanted], given[0].shape[-1]
+                room = [empty_on_device((*one.shape, width), one.dtype) for one in scratch]
+                lane.start(compiled(body), width, *given, *there, *room, *made)
+                for one, to in zip(made, wanted, strict=True):
+                    lane.back(one, to)
+    finally:
+        for lane in lanes:
+            lane.land()
 
 
 @cache
 def compiled(body: Callable[..., None]) -> Any:
-    """The kernel of a body, ready to launch as `compiled(body)[blocks, threads](...)`; compiled at its first launch."""
+    """The kernel of a body, to launch as `compiled(body)[blocks, threads, stream](...)`; made at its first launch."""
     return cuda.jit(body)
 
 
@@ -85,7 +78,7 @@ def _voxels_at_once(arrays: Sequence[NDArray[Any]], scratch: Sequence[Scratch], 
     """How many voxels of these arrays, with their scratch, fit into the memory that is free."""
     shapes = [(array.shape[:-1], array.dtype) for array in arrays] + [tuple(one) for one in scratch]
     each: int = sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes)
-    return max(1, min(MOST_VOXELS, int(SHARE * free_memory(device)) // each))
+    return int(SHARE * free_memory(device)) // each
 
 
 @part
