@@ -6,11 +6,12 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba import cuda
+from numba import config, cuda
 from numpy.typing import NDArray
 
 from bolus_kernels.device import bring_back, full_on_device, is_on_device, on_device, pinned
 
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small scan is no mistake
 THREADS = 128
 ON_GPU = "__cuda_array_interface__"
 
