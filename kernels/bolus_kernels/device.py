@@ -26,7 +26,7 @@ class DeviceUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Device:
-    """A machine that runs kernels: `cpu` with so many threads, or one `cuda` device."""
+    """A machine that runs kernels: `cpu` with so many threads, or one `cuda` device, and the threads beside it."""
 
     kind: Kind
     name: str
@@ -39,7 +39,7 @@ def cpu(threads: int = 1) -> Device:
 
 
 def select(kind: str, threads: int = 1) -> Device:
-    """The device named `auto`, `cpu` or `cuda`; `auto` takes a usable GPU where there is one.
+    """The device named `auto`, `cpu` or `cuda`, with so many threads; `auto` takes a usable GPU where there is one.
 
     Raises DeviceUnavailable for `cuda` without a usable GPU, ValueError for another name.
     """
@@ -49,7 +49,7 @@ def select(kind: str, threads: int = 1) -> Device:
         raise ValueError(f"no device is called {kind!r}: expected auto, cpu or cuda")
     reason = why_no_cuda()
     if reason is None:
-        return Device("cuda", cuda_name())
+        return Device("cuda", cuda_name(), max(1, threads))
     if kind == "cuda":
         raise DeviceUnavailable(reason)
     return cpu(threads)

@@ -81,7 +81,7 @@ def _in_blocks(
         rows, its_protocol = cut
         return work(values[rows], its_protocol.rows(rows), curves.voxels[rows], device)
 
-    if device.threads == 1 or len(cuts) == 1:
+    if device.kind == "cuda" or device.threads == 1 or len(cuts) == 1:
         parts = [one(cut) for cut in cuts]
     else:
         with ThreadPoolExecutor(device.threads) as pool:
