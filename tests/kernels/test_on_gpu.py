@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.example import example
-from benchmarks.gpu import SAME, SHARE, difference
+from benchmarks.gpu.methods import SAME, SHARE, difference
 from bolus.compute import compute
 from bolus_kernels.cuda import launch
 from bolus_kernels.device import Device, cpu, cuda_name, cupy, free_memory, release_memory
