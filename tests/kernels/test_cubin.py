@@ -19,17 +19,18 @@ IN_DOUBLE = {
     "_weighted_sums": SUMS,  # areas, K1 and K2 are differences of large sums: double precision on the CPU as well
     "_chosen_sums": SUMS,
     "_energy": SUMS,
-    "_by_oscillation": SUMS,  # coefficients are divided by small singular values: likewise
+    "by_oscillation": SUMS,  # coefficients are divided by small singular values: likewise
     "_by_strength": None,  # the scores of two strengths may differ by less than single precision resolves: likewise
     "_best": None,  # the gain is flat around the best kep: likewise
     "_areas": None,  # the normal equations of a gamma variate are nearly singular: likewise
-    "_relaxed": {".reg", "ld", "cvt"},  # of a series stored in double precision; nothing is computed in it
     "_summary": None,  # the misfits of two arrivals may differ by less than single precision resolves: likewise
 }
 """Kernels that may hold double precision, and which operations, if not any, may be in it."""
 REGISTERS = 104
 """Of a thread: five blocks of 128 threads then work on one multiprocessor side by side, which hides what memory takes."""
 MORE_REGISTERS = {
+    "_by_matrix": 136,  # what it multiplies at a time: each number that is read is used four or twelve times
+    "by_oscillation": 184,  # the residue of a voxel: never written, never read
     "_best": 176,  # double precision takes two registers a number: four blocks or fewer are enough for its few sums
     "_areas": 224,  # likewise
     "_bayes": 168,  # three lattices and a room of twelve arrays, whose places are told from their strides

@@ -16,6 +16,8 @@ from bolus_kernels.device import Device, empty_on_device, free_memory, is_on_dev
 from bolus_kernels.jit import part
 from bolus_kernels.tiles import FINITE
 
+U: Any = np.uint32
+"""The type of places within a kernel: one that may be negative would be looked at before every use."""
 LANES = 3
 """While one cut is computed, the next goes over and the last comes back."""
 CUT = 1 << 15
@@ -82,9 +84,9 @@ def _voxels_at_once(arrays: Sequence[NDArray[Any]], scratch: Sequence[Scratch], 
 
 
 @part
-def finite(curves: Any, voxel: int) -> Any:
+def finite(curves: Any, voxel: Any) -> Any:
     """Whether a column of (t, n) holds neither NaN nor infinity, nor what overflows."""
     total = np.float32(0)
-    for t in range(curves.shape[0]):
+    for t in range(U(curves.shape[0])):
         total += curves[t, voxel]
     return abs(total) <= FINITE

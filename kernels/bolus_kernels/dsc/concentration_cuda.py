@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import U, over_voxels
 from bolus_kernels.device import Device, empty_on_device, from_device, on_device
 from bolus_kernels.dsc.echo import GOOD, Share, judge
 from bolus_kernels.scalar import log
@@ -43,15 +43,15 @@ def _relaxed(
 
     rows : (n,) positions in series : (t, N).
     """
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= rows.size:
         return
-    row, times = rows[voxel], series.shape[0]
+    row, times = U(rows[voxel]), U(series.shape[0])
     low, high, total, base = FINITE, -FINITE, ZERO, ZERO
     for t in range(times):
         x = np.float32(series[t, row])
         low, high, total = min(low, x), max(high, x), total + x
-    for t in range(first, stop):
+    for t in range(U(first), U(stop)):
         base += np.float32(series[t, row])
     mean = slope * (base / np.float32(stop - first)) + inter
     lowest = slope * (low if slope > ZERO else high) + inter
