@@ -27,7 +27,8 @@ from tests.kernels import (
 from tests.kernels.simulated_gpu import OF_READOUTS, methods, variants
 from tests.kernels.simulated_gpu import read_out_often as often
 
-pytestmark = pytest.mark.cuda
+pytestmark = [pytest.mark.cuda, pytest.mark.filterwarnings("default")]
+"""What CuPy or Numba find remarkable about a driver is no fault of a kernel: it is shown."""
 VOXELS, FEWER = 20000, {"bayes": 2000, "gamma_variate": 5000, "kinetic_model": 4000}
 SCANS, WARM, SPARE = 1000, 20, 16 << 20
 """Scans in a row, those after which nothing more may be taken, and bytes of that which are the driver's own affair."""
