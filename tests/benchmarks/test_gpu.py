@@ -120,8 +120,14 @@ def test_the_stored_signal_is_that_of_the_curves():
     np.testing.assert_allclose(-np.log(signal.T / 2000) / 0.03, curves, atol=0.02)
 
 
+def beside_it():
+    """The rows of `beside`; what it does with neighbours of whom nothing was computed need not make sense."""
+    with np.errstate(all="ignore"):
+        return beside.measure()
+
+
 def test_what_is_no_method_is_measured_too(small):
-    rows = beside.measure()
+    rows = beside_it()
     assert [row["what"] for row in rows] == [
         "the spatial prior, everything chosen",
         "the mode, its kernels alone, batched",
@@ -164,7 +170,7 @@ def test_a_part_that_fails_hangs_or_comes_too_late_says_so(monkeypatch):
 
 
 def test_targets_of_the_gpu_name_rows_that_a_visit_has(small):
-    rows = [*limits.measure(), *stream.measure(), *beside.measure(), *files.measure()]
+    rows = [*limits.measure(), *stream.measure(), *beside_it(), *files.measure()]
     for name in ("osvd", "csvd", "multi_delay", "kinetic_model"):
         rows += methods.measure(shelf()[name])
     judged = [target for target in TARGETS if target.benchmark == "gpu"]
