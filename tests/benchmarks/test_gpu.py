@@ -15,7 +15,8 @@ from bolus_kernels import device
 from bolus_kernels.cuda import launch
 from bolus_kernels.device import Device, DeviceUnavailable
 from bolus_kernels.shelf import shelf
-from tests.kernels.simulated_gpu import There, stand_in
+from tests.kernels.launched import idle
+from tests.kernels.simulated_gpu import There
 
 ROOT = Path(__file__).parents[2]
 MILLISECONDS = 2.0
@@ -42,17 +43,13 @@ class Idle:
 @pytest.fixture
 def small(monkeypatch):
     """A GPU that computes nothing, each of whose works takes two milliseconds; and little work for it."""
-    cupy = stand_in(1 << 28)
+    cupy = idle(1 << 28)
     event = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
     cupy.cuda.Event, cupy.cuda.get_elapsed_time = lambda: event, lambda begin, end: MILLISECONDS
     told = {"MultiProcessorCount": 10, "ClockRate": 1_000_000}
     cupy.cuda.Device = lambda: SimpleNamespace(attributes=told, compute_capability="90")
     cupy.cuda.runtime.getDeviceProperties = lambda number: {"name": b"a stand-in"}
     cupy.cuda.runtime.driverGetVersion = cupy.cuda.runtime.runtimeGetVersion = lambda: 13000
-    cupy.full = lambda shape, value, dtype: np.full(shape, value if value != value else 0, dtype).view(There)
-    cupy.empty = lambda shape, dtype: np.zeros(shape, dtype).view(
-        There
-    )  # as if a kernel had written nothing but zeros
     cupy.__version__, cupy.copyto = "0", np.copyto
     cupy.ones = lambda shape, dtype: np.ones(shape, dtype).view(There)
     cupy.matmul = lambda a, b, out=None: None
