@@ -23,7 +23,7 @@ SLAB = (48, 48, 20)
 Row = dict[str, Any]
 
 
-def measure() -> list[Row]:
+def measured() -> list[Row]:
     """Rows of voxels a second, each with all that is chosen and moved on the way."""
     gpu = select("cuda")
     known = shelf()["multi_delay"]

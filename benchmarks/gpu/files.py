@@ -25,7 +25,7 @@ SETS = ("dsc.deconvolution=osvd", "dsc.leakage=bsw")
 Row = dict[str, Any]
 
 
-def measure() -> list[Row]:
+def measured() -> list[Row]:
     """One row: scans a second with oSVD and BSW on the GPU, and as a share of those that are only decoded."""
     gpu, recipe = select("cuda", processors()), load(None, SETS)
     with TemporaryDirectory() as folder:

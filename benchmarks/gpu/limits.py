@@ -18,7 +18,7 @@ VOXELS = 1 << 20
 Row = dict[str, Any]
 
 
-def measure() -> list[Row]:
+def measured() -> list[Row]:
     """Rows of bytes, voxels or operations a second on this GPU alone."""
     matrix, curves = cupy().ones((120, 60), np.float32), cupy().ones((60, VOXELS), np.float32)
     made = cupy().empty((120, VOXELS), np.float32)

@@ -32,7 +32,7 @@ MAP_BYTES = 9
 Row = dict[str, Any]
 
 
-def measure() -> list[Row]:
+def measured() -> list[Row]:
     """Rows of both ways from the host, and of cSVD within the GPU."""
     gpu = select("cuda")
     curves, protocol = many(shelf()["csvd"])

@@ -55,9 +55,9 @@ def rows_of(name: str) -> list[Row]:
     from benchmarks.gpu import beside, files, limits, methods, stream
 
     parts: dict[str, Callable[[], list[Row]]] = {
-        LIMITS: limits.measure,
-        STREAM: stream.measure,
-        BESIDE: beside.measure,
-        FILES: files.measure,
+        LIMITS: limits.measured,
+        STREAM: stream.measured,
+        BESIDE: beside.measured,
+        FILES: files.measured,
     }
     return parts[name]() if name in parts else methods.measure(shelf()[name])

@@ -77,7 +77,7 @@ def small(monkeypatch):
 
 
 def test_the_limits_are_bytes_and_operations_a_second(small):
-    rows = {row["what"]: row["rate"] for row in limits.measure()}
+    rows = {row["what"]: row["rate"] for row in limits.measured()}
     assert rows["copy, pinned host to device, bytes"] == pytest.approx((1 << 16) / 2e-3)
     assert rows["copy, device to device, bytes read and written"] == pytest.approx((1 << 17) / 2e-3)
     assert rows["float32 operations, by its clock and its units"] == 2 * 10 * 128 * 1e9
@@ -97,7 +97,7 @@ def test_a_method_tells_of_both_machines_a_scan_a_batch_and_every_kernel(small):
 
 
 def test_from_int16_to_maps_is_told_as_a_share_of_the_bus_and_of_what_csvd_could_take(small):
-    csvd, osvd, within = stream.measure()
+    csvd, osvd, within = stream.measured()
     assert (csvd["what"], osvd["what"]) == (
         "csvd, int16 in pinned memory to maps, every voxel",
         "osvd, int16 in pinned memory to maps, the brain",
@@ -120,7 +120,7 @@ def test_the_stored_signal_is_that_of_the_curves():
 def beside_it():
     """The rows of `beside`; what it does with neighbours of whom nothing was computed need not make sense."""
     with np.errstate(all="ignore"):
-        return beside.measure()
+        return beside.measured()
 
 
 def test_what_is_no_method_is_measured_too(small):
@@ -134,7 +134,7 @@ def test_what_is_no_method_is_measured_too(small):
 
 
 def test_files_are_compared_with_decoding_them(small):
-    (row,) = files.measure()
+    (row,) = files.measured()
     assert row["rate"] > 0 and 0 < row["ratio"] < 2 and row["against"] == "decoding alone, 2 threads"
 
 
@@ -167,7 +167,7 @@ def test_a_part_that_fails_hangs_or_comes_too_late_says_so(monkeypatch):
 
 
 def test_targets_of_the_gpu_name_rows_that_a_visit_has(small):
-    rows = [*limits.measure(), *stream.measure(), *beside_it(), *files.measure()]
+    rows = [*limits.measured(), *stream.measured(), *beside_it(), *files.measured()]
     for name in ("osvd", "csvd", "multi_delay", "kinetic_model"):
         rows += methods.measure(shelf()[name])
     judged = [target for target in TARGETS if target.benchmark == "gpu"]
