@@ -17,6 +17,7 @@ from bolus_kernels.state import State
 
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-3e38)
 NOTHING, TWICE, MOST = np.float64(0), np.float64(2), np.float64(np.inf)
+ONCE, TWO, FOUR = U(1), U(2), U(4)
 SIDE, TALL = 4, 12
 """Voxels and rows of a matrix that a thread multiplies at a time."""
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
@@ -158,41 +159,41 @@ def _by_strength(
     forth : (2k, L) float64. inverse : (k, 2), real and imaginary part. work : (2k, n) float64, the sums of the curve
     with the waves, then the coefficients.
     """
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
     if not finite(curves, voxel):
         state[voxel] = NOT_FINITE
         return
-    count = square.size
-    for i in range(2 * count):
+    count = U(square.size)
+    for i in range(TWO * count):
         total = NOTHING
-        for t in range(curves.shape[0]):
+        for t in range(U(curves.shape[0])):
             total += forth[i, t] * curves[t, voxel]
         work[i, voxel] = total
     least, chosen = MOST, strengths[0]
-    for r in range(strengths.size):
-        score = weighted_power(table, 4 * r if cornered else r, work, voxel)
+    for r in range(U(strengths.size)):
+        score = weighted_power(table, FOUR * r if cornered else r, work, voxel)
         if cornered:
-            eta = weighted_power(table, 4 * r + 1, work, voxel)
-            slope = weighted_power(table, 4 * r + 2, work, voxel)
+            eta = weighted_power(table, FOUR * r + ONCE, work, voxel)
+            slope = weighted_power(table, FOUR * r + TWO, work, voxel)
             score = corner(score, eta, slope, strengths[r])
         if score < least:
             least, chosen = score, strengths[r]
     for i in range(count):
         share = ONE / (square[i] + np.float32(chosen))
-        a, b, re, im = work[2 * i, voxel], work[2 * i + 1, voxel], inverse[i, 0], inverse[i, 1]
-        work[2 * i, voxel] = share * np.float32(re * a + im * b)
-        work[2 * i + 1, voxel] = share * np.float32(re * b - im * a)
-    find_peak(waves, work, 2 * count, count - 1, voxel, top, at, state, written)
+        a, b, re, im = work[TWO * i, voxel], work[TWO * i + ONCE, voxel], inverse[i, 0], inverse[i, 1]
+        work[TWO * i, voxel] = share * np.float32(re * a + im * b)
+        work[TWO * i + ONCE, voxel] = share * np.float32(re * b - im * a)
+    find_peak(waves, work, TWO * count, square.size - 1, voxel, top, at, state, written)
 
 
 @part
-def weighted_power(table: Any, row: int, work: Any, voxel: int) -> Any:
+def weighted_power(table: Any, row: Any, work: Any, voxel: Any) -> Any:
     """sum over k of table[row, k] |C_k|^2; work : (2k, n), real and imaginary part in turn."""
     total = NOTHING
-    for i in range(work.shape[0] // 2):
-        a, b = work[2 * i, voxel], work[2 * i + 1, voxel]
+    for i in range(U(work.shape[0] // 2)):
+        a, b = work[TWO * i, voxel], work[TWO * i + ONCE, voxel]
         total += table[row, i] * (a * a + b * b)
     return total
 
