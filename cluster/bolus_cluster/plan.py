@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -55,6 +55,8 @@ class Task:
     problem: BolusError | None
     why: str
     signature: str
+    attempts: int = 0
+    """How many of them the ledger knows."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,31 @@ def plan(request: Request) -> Plan:
     tasks, standing = [], []
     for each in share:
         signature = signatures[each.scan.contrast]
-        why = reason(look_up(request.out, each.scan.key), each.scan, signature, request.root, request.out)
+        record = look_up(request.out, each.scan.key)
+        why = reason(record, each.scan, signature, request.root, request.out)
         if why is None and each.problem is None:
             standing.append(each.scan.key)
         else:
-            tasks.append(Task(each.scan, each.problem, why or "refused", signature))
+            attempts = record.attempts if record else 0
+            tasks.append(Task(each.scan, each.problem, why or "refused", signature, attempts))
     met = frozenset(each.scan.key for each in found)
     return Plan(request, chosen, tuple(tasks), tuple(standing), met)
+
+
+def still_due(plan: Plan) -> Plan:
+    """The plan without what another run has done since it was made; asked once nobody else may work there."""
+    request, due, done = plan.request, [], []
+    for task in plan.tasks:
+        record = look_up(request.out, task.scan.key)
+        if (
+            record is not None
+            and record.attempts != task.attempts
+            and reason(record, task.scan, task.signature, request.root, request.out) is None
+        ):
+            done.append(task.scan.key)
+        else:
+            due.append(task)
+    return replace(plan, tasks=tuple(due), standing=(*plan.standing, *done)) if done else plan
 
 
 def in_shard(key: str, shard: tuple[int, int] | None) -> bool:

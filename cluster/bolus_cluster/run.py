@@ -16,7 +16,7 @@ from bolus_cluster.ending import Ending, ending
 from bolus_cluster.ledger import table
 from bolus_cluster.ledger.lock import held
 from bolus_cluster.ledger.records import DONE, forget, look_up, scans
-from bolus_cluster.plan import Plan, Request, Task
+from bolus_cluster.plan import Plan, Request, Task, still_due
 from bolus_cluster.workers.attempt import Job, Row, attempt, refuse, skip, translate
 from bolus_cluster.workers.cluster import at_work
 from bolus_cluster.workers.stream import stream
@@ -54,10 +54,11 @@ def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> S
     request = plan.request
     chosen = _chosen(request)
     states: Counter[str] = Counter()
-    left = {task.scan.key: task for task in plan.tasks}
     count = len(plan.tasks)
     with ending() as end:
         with held(request.out, count, request.shard, request.participants, plan.work, end.lost) as lock:
+            plan = still_due(plan)
+            left = {task.scan.key: task for task in plan.tasks}
             describe(request.out, request.root, plan.recipe)
             try:
                 with closing(_rows(plan, end, chosen)) as rows:
@@ -103,14 +104,14 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
     contrasts = sorted({task.scan.contrast for task in sound})
     warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
     with at_work(request.cluster, crew, request.out, request.site, request.work_dir) as (client, room):
-        yield from stream(client, jobs, room, warmers)
+        yield from stream(client, jobs, len(sound), room, warmers)
 
 
 def _job(plan: Plan, task: Task, threads: int) -> Job:
     request = plan.request
     return Job(
         task.scan, request.root, request.out, plan.recipe, task.signature, request.device, threads,
-        request.deadline,
+        request.deadline, task.attempts,
     )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import BolusError, Code
-from bolus_kernels.order import quantile
+from bolus_kernels.connected import filled, largest_part
+from bolus_kernels.order import histogram, quantile
 from bolus_kernels.smooth import gaussian
 
 BINS = 256
@@ -29,12 +30,12 @@ def brain_mask(image: NDArray[Any], zooms: tuple[float, float, float], file: str
     bright = smooth > otsu(smooth)
     small, large = _ball(4.0, zooms[::-1]), _ball(8.0, zooms[::-1])
     opened = _dilated(_eroded(bright, small), small)
-    largest = _largest(opened if opened.any() else bright)
+    largest = largest_part(opened if opened.any() else bright)
     box = _box(largest)
     part = np.pad(largest[box], 4)  # nothing that is closed or filled reaches out of the box
     closed = _eroded(_dilated(part, large), large) | part
     mask = np.zeros_like(largest)
-    mask[box] = _filled(closed)[4:-4, 4:-4, 4:-4]
+    mask[box] = filled(closed)[4:-4, 4:-4, 4:-4]
     mask = mask.T
     share = float(mask.mean())
     if not LEAST_SHARE <= share <= MOST_SHARE:
@@ -53,11 +54,7 @@ def otsu(image: NDArray[Any]) -> float:
     low, top = float(image.min()), quantile(image, 0.995)
     if not low < top:
         return top
-    share = np.minimum(image, top)
-    share -= low
-    share *= BINS / (top - low)
-    bins = share.astype(np.intp)  # the type that is counted by, and no other
-    counts = np.bincount(np.minimum(bins, BINS - 1, out=bins).ravel(), minlength=BINS)
+    counts = histogram(image, low, top, BINS)
     centres = low + (np.arange(BINS) + 0.5) * ((top - low) / BINS)
     below = np.cumsum(counts)
     above = below[-1] - below
@@ -68,47 +65,24 @@ def otsu(image: NDArray[Any]) -> float:
 
 
 def _dilated(mask: NDArray[np.bool_], ball: NDArray[np.bool_], outside: bool = False) -> NDArray[np.bool_]:
-    """The mask moved to every place of a symmetric ball and joined: ten times faster than ndimage's dilation."""
+    """The mask moved to every place of a symmetric ball and joined; all rows as one line, for they lie apart."""
     reach = [n // 2 for n in ball.shape]
     padded = np.pad(mask, [(r, r) for r in reach], constant_values=outside)
-    joined = np.zeros_like(mask)
-    for i, j, k in np.argwhere(ball):
-        joined |= padded[i : i + mask.shape[0], j : j + mask.shape[1], k : k + mask.shape[2]]
-    return joined
+    joined, (_, height, width) = padded.copy(), padded.shape
+    places = (np.argwhere(ball) - reach) @ (height * width, width, 1)
+    most = int(places.max())
+    line, to = padded.ravel(), joined.ravel()[most : padded.size - most]
+    for place in places:
+        to |= line[most + place : most + place + to.size]
+    return joined[tuple(slice(r, n - r) for r, n in zip(reach, padded.shape, strict=True))]
 
 
 def _eroded(mask: NDArray[np.bool_], ball: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ~_dilated(~mask, ball, outside=True)
 
 
-def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (z, y, x) with its holes: what no path within a slice joins to the slice's border, which is empty."""
-    from scipy import ndimage
-
-    within_slice = np.zeros((3, 3, 3), np.bool_)
-    within_slice[1, :, 1] = within_slice[1, 1, :] = True
-    labels, count = ndimage.label(~mask, within_slice)
-    outside = np.zeros(count + 1, np.bool_)
-    outside[labels[:, 0, 0]] = True
-    return np.asarray(~outside[labels])
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    from scipy import ndimage
-
-    box = _box(mask)
-    labels, count = ndimage.label(mask[box])
-    if count == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    largest = np.zeros_like(mask)
-    largest[box] = labels == int(np.argmax(sizes))
-    return largest
-
-
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The smallest box that holds a mask: parts are told apart, and holes found, in what it leaves of an image."""
+    """The smallest box that holds a mask: it is closed, and its holes are found, in what it leaves of an image."""
     axes = range(mask.ndim)
     along = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
     return tuple(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0) for hit in along)

@@ -24,6 +24,7 @@ from bolus_kernels.asl.pairs import combined, scatter
 from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_posterior
 from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.asl.protocol import AslProtocol
+from bolus_kernels.connected import filled, largest_part
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.clusters import moved
 from bolus_kernels.dsc.concentration import relaxation
@@ -31,7 +32,7 @@ from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.dsc.traits import level_of, marked_mean, mean_curve, shape_of
 from bolus_kernels.method import Contrast
-from bolus_kernels.order import median, median_step
+from bolus_kernels.order import histogram, median, median_step
 from bolus_kernels.shelf import shelf
 from bolus_kernels.smooth import gaussian
 
@@ -112,6 +113,8 @@ def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:
         moved(np.eye(2), np.arange(2), 2, 1)
     median(one)
     gaussian(one[None, None], 1.0)
+    histogram(one, 0.0, 2.0, 2)
+    filled(largest_part(np.ones((1, 1, 1), np.bool_)))
     if "asl" in wanted:
         arrival_evidence(
             np.asfortranarray(bolus[None], np.float32), several, shelf()["multi_delay"].defaults(),

@@ -29,19 +29,21 @@ def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     """
     folder = out / maps.scan.folder
     folder.mkdir(parents=True, exist_ok=True)
-    shared = _lines(_provenance(maps, recipe))
+    shared = lines_of(_provenance(maps, recipe))
     hashes = {}
     with _whole(folder) as put:
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
             image = nifti.encode(item.data, maps.grid, item.step)
             hashes[stem + ".nii.gz"] = put(stem + ".nii.gz", image)
-            hashes[stem + ".json"] = put(stem + ".json", _json([*_lines(_sidecar(item)), *shared]))
+            hashes[stem + ".json"] = put(
+                stem + ".json", as_json([*lines_of(_sidecar(item)), *shared]).encode()
+            )
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
             hashes[stem + ".tsv"] = put(stem + ".tsv", aif_table(maps.aif))
-            told = _lines(_aif_sidecar(maps.aif, maps.grid))
-            hashes[stem + ".json"] = put(stem + ".json", _json([*told, *shared]))
+            told = lines_of(_aif_sidecar(maps.aif, maps.grid))
+            hashes[stem + ".json"] = put(stem + ".json", as_json([*told, *shared]).encode())
     below = maps.scan.folder
     outputs = {str(below / name): digest for name, digest in sorted(hashes.items())}
     voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
@@ -92,12 +94,12 @@ def _provenance(maps: Maps, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _json(lines: Sequence[str]) -> bytes:
+def as_json(lines: Sequence[str]) -> str:
     """The lines of one table or several as JSON."""
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _lines(content: Mapping[str, Any]) -> list[str]:
+def lines_of(content: Mapping[str, Any]) -> list[str]:
     """A line for each key of a table and of the tables in it; what lies deeper stays on its line."""
     lines = []
     for key, value in content.items():
@@ -120,21 +122,21 @@ def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
     A disk takes many files at once in little more than the time of one, so each is forced to disk by a thread of
     its own while the next is encoded.
     """
-    names: dict[Path, Path] = {}
-    settled: dict[Path, Future[bool]] = {}
+    settled: dict[str, Future[None]] = {}
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
 
             def put(name: str, data: bytes) -> str:
-                temporary = folder / f"{HIDDEN}{name}"
-                names[temporary] = folder / name
-                settled[temporary] = pool.submit(_settle, temporary, names[temporary], data)
+                if not _holds(folder / name, data):
+                    settled[name] = pool.submit(_settle, folder / f"{HIDDEN}{name}", data)
                 return hashlib.sha256(data).hexdigest()
 
             yield put
-        fresh = [temporary for temporary, written in settled.items() if written.result()]
-        for temporary in fresh:
-            temporary.replace(names[temporary])
+        for written in settled.values():
+            written.result()
+        for name in list(settled):
+            (folder / f"{HIDDEN}{name}").replace(folder / name)
+            del settled[name]
         _sync_folder(folder)
     except OSError as error:
         error.filename = str(
@@ -142,19 +144,16 @@ def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
         )  # a full disk does not say where it is, and nobody knows the hidden names
         raise
     finally:
-        for temporary in names:
-            temporary.unlink(missing_ok=True)
+        for name in settled:
+            (folder / f"{HIDDEN}{name}").unlink(missing_ok=True)
 
 
-def _settle(temporary: Path, final: Path, data: bytes) -> bool:
-    """Force a file to disk under its hidden name, unless it is there; whether it was written."""
-    if _holds(final, data):
-        return False
+def _settle(temporary: Path, data: bytes) -> None:
+    """Force a file to disk under its hidden name."""
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return True
 
 
 def _holds(file: Path, data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Quantiles without sorting: of many numbers by counting bits; of curves' steps by halving, many side by side."""
+"""Order without sorting: quantiles of many numbers by counting bits, of curves' steps by halving; histograms."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ BINS = 1 << 16
 """Values of the leading, then of the trailing half of a number's 32 bits."""
 STRIDE = 256
 """Bins whose counts are added up at once, a divisor of BINS."""
+LANES = 4
+"""Numbers that are counted side by side, for an image's background falls into one bin, which can but grow in turn."""
 SAMPLED, TRIES = 16, 2
 """Of so many numbers one tells roughly where a quantile lies; steps that are taken from there."""
 LAST, FLIP, SIGN = np.int32(31), np.int32(0x7FFFFFFF), np.int64(0x80000000)
 ONE, INFINITE = np.int32(1), np.int32(0x7F800000)
-HALF = np.float32(0.5)
+HALF, LARGEST = np.float32(0.5), 3e38
 
 
 def median(values: NDArray[Any]) -> float:
@@ -46,10 +48,21 @@ def median_step(curves: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.flo
     """
     middle = np.empty((2, rows.size), np.int32)
     order = np.argsort(rows, kind="stable")  # neighbours in a row lie side by side in memory
-    _median_step(time_major(curves), rows[order], middle)
+    _median_step(time_major(curves[rows[order]]), middle)
     found = np.empty(rows.size, np.float32)
     found[order] = HALF * middle.view(np.float32).sum(axis=0)
     return found
+
+
+def histogram(values: NDArray[Any], low: float, top: float, bins: int) -> NDArray[np.int64]:
+    """How many of float32 numbers (...), none under `low`, lie in each of so many bins up to `top`; the last has more.
+
+    What is `top` or above counts in the last bin.
+    """
+    counts = np.zeros((LANES, bins), np.int64)
+    flat = np.ascontiguousarray(values, np.float32).ravel()
+    _histogram(flat, np.float32(low), np.float32(top), np.float32(min(bins / (top - low), LARGEST)), counts)
+    return np.asarray(counts.sum(axis=0))
 
 
 def _number(key: int) -> float:
@@ -151,21 +164,40 @@ def _reached(counts: Any, rank: int) -> tuple[int, int]:
 
 
 @kernel
-def _median_step(curves: Any, rows: Any, found: Any) -> None:
-    """Both middle ones of each row's steps, as bits: of numbers above zero these have the same order."""
+def _histogram(values: Any, low: Any, top: Any, per_bin: Any, counts: Any) -> None:
+    whole = values.size - values.size % LANES
+    for v in range(0, whole, LANES):
+        four = values[v : v + LANES]
+        for lane in range(LANES):
+            counts[lane, _bin(four[lane], low, top, per_bin, counts.shape[1])] += 1
+    for v in range(whole, values.size):
+        counts[0, _bin(values[v], low, top, per_bin, counts.shape[1])] += 1
+
+
+@part
+def _bin(value: Any, low: Any, top: Any, per_bin: Any, bins: int) -> int:
+    return max(0, min(int((min(value, top) - low) * per_bin), bins - 1))
+
+
+@kernel
+def _median_step(curves: Any, found: Any) -> None:
+    """Both middle ones of the steps of curves (t, n), as bits: of numbers above zero these have the same order."""
     count = curves.shape[0] - 1
     sizes = np.zeros((count, TILE), np.float32)
     steps = sizes.view(np.int32)
     low, high, middle = np.empty(TILE, np.int32), np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     below, above = np.empty(TILE, np.int32), np.empty(TILE, np.int32)
     wanted = np.int32((count + 1) // 2)
-    for begin in range(0, rows.size, TILE):
-        width = min(TILE, rows.size - begin)
+    for begin in range(0, curves.shape[1], TILE):
+        width = min(TILE, curves.shape[1] - begin)
         for t in range(count):
-            row, after, size = curves[t], curves[t + 1], sizes[t]
+            row, after, size = (
+                curves[t, begin : begin + width],
+                curves[t + 1, begin : begin + width],
+                sizes[t],
+            )
             for v in range(width):
-                at = rows[begin + v]
-                size[v] = abs(after[at] - row[at])
+                size[v] = abs(after[v] - row[v])
         low[:], high[:] = -ONE, INFINITE
         for _ in range(32):
             below[:] = 0

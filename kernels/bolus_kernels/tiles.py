@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,22 @@ from bolus_kernels.jit import part
 
 TILE = 128
 """Voxels side by side in a tile: 60 samples of them fit the first cache, a row of them fills registers."""
+LINE = 16
+"""Floats in a line of the cache."""
 FINITE = np.float32(3e38)
 
 
 def time_major(curves: NDArray[Any]) -> NDArray[np.float32]:
     """Curves (n, t) as (t, n) float32 in memory; nothing is copied when they come as a file has them."""
     return np.ascontiguousarray(curves.T, np.float32)
+
+
+def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Memory of a kernel that begins with a line of the cache: no register is filled from two of them."""
+    size = math.prod(shape)
+    memory = np.empty(size + LINE, np.float32)
+    begin = -memory.ctypes.data // memory.itemsize % LINE
+    return memory[begin : begin + size].reshape(shape)
 
 
 @part

@@ -14,6 +14,7 @@ from bolus.series import Grid
 from bolus_cluster.ledger.records import Record, Stamp, enter, sha256
 
 SHAPE = (6, 5, 4)
+ROOM = "dsc/6x5x4"
 AFFINE = np.diag([2.0, 2.0, 5.0, 1.0])
 Maps = Mapping[str, NDArray[np.float32]]
 

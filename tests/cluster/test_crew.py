@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from bolus_cluster import crew as crews
 from bolus_cluster.cli import main
 from bolus_cluster.crew import OWN_MEMORY, crew_of, memory_of
 from bolus_cluster.plan import Request
-from bolus_cluster.workers.local import environment_of, local
+from bolus_cluster.workers.local import IMPORTED, environment_of, local
+from bolus_cluster.workers.settings import ONE_THREAD
 from bolus_kernels import device
 from bolus_kernels.device import Device, cpu
 
@@ -71,7 +74,25 @@ def test_there_is_a_worker_for_each_gpu_and_each_finds_its_own(
         assert (crew.workers, crew.threads, crew.overlap, crew.gpus) == (2, 8, overlap, ("0", "1"))
     found = [each["CUDA_VISIBLE_DEVICES"] for each in environment_of(5, ("GPU-a", "GPU-b"))]
     assert found == ["GPU-a", "GPU-b", "GPU-a", "GPU-b", "GPU-a"]
-    assert environment_of(2, ()) == [{}, {}]
+    assert environment_of(2, ()) == [dict(os.environ)] * 2
+
+
+def test_workers_are_forked_from_one_thread_and_find_the_environment_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"import {name}" for name in IMPORTED]
+    lines.append("print([line for line in open('/proc/self/status') if line.startswith('Threads')])")
+    said = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env={**os.environ, **ONE_THREAD},
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout == "['Threads:\\t1\\n']\n", said.stderr
+    for word in ("first", "second"):
+        monkeypatch.setenv("BOLUS_WORD", word)
+        with local(1, work_dir=tmp_path) as client:
+            assert client.submit(os.environ.get, "BOLUS_WORD", pure=False).result() == word
 
 
 def test_the_gpus_are_those_that_were_granted(monkeypatch: pytest.MonkeyPatch) -> None:

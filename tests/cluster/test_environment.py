@@ -21,6 +21,8 @@ from tests.cluster.tools import bolus, contents, table
 SCANS = ["sub-01_asl", "sub-01_dsc", "sub-02_asl", "sub-02_dsc"]
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+SPAWN = "import multiprocessing as m; p = m.get_context('spawn').Process(target=print); p.start(); p.join(); exit(p.exitcode)"
+"""Whether a process can start another: not where the Python below the environment is in a folder shut to its user."""
 LOOPBACK = 'ip link set lo up && exec "$@"'
 
 
@@ -211,7 +213,8 @@ def stranger(shared: Path) -> Iterator[Stranger]:
     installed = Path(bolus_kernels.__file__).parent
     before = contents(installed)
     homeless = {key: value for key, value in os.environ.items() if key not in ("HOME", "XDG_CACHE_HOME")}
-    said = run(root, out, before=words, env=homeless)
+    workers = int(works(*words, sys.executable, "-c", SPAWN))
+    said = run(root, out, workers=workers, before=words, env=homeless)
     yield Stranger(said, out, shut, contents(installed) != before)
     for path in shut.values():
         path.chmod(0o755)

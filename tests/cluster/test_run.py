@@ -238,3 +238,16 @@ def test_the_input_folder_is_no_output_folder(data: Path, tmp_path: Path) -> Non
         with pytest.raises(BolusError, match="E_PATH") as refused:
             plan(Request(data, out))
         assert exit_code(refused.value) == 2
+
+
+def test_what_another_run_did_since_the_plan_is_not_done_again(shared: Path, tmp_path: Path) -> None:
+    asked = Request(shared / "data", tmp_path / "out", workers=0)
+    early = plan(asked)
+    assert len(early.tasks) == len(SCANS)
+    go(shared / "data", tmp_path / "out", participants=("01",))
+    late = plan(asked)
+    assert run_cohort(early).standing == 2
+    assert run_cohort(late).standing == len(SCANS)
+    assert set(attempts(tmp_path / "out").values()) == {1}
+    (tmp_path / "out" / "sub-01" / "perf" / "sub-01_cbf.nii.gz").write_bytes(b"")
+    assert run_cohort(early).standing == len(SCANS) - 1  # a map that was lost meanwhile is made again

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bolus.errors import BolusError, Code
+from bolus_cluster.workers import local
 from tests.cluster.tools import contents, go
 
 
@@ -23,3 +25,13 @@ def test_two_workers_give_the_bytes_of_one(
     timed = {name for name in one if name.startswith(".bolus") or name == "scans.tsv"}
     assert {name for name in one if one[name] != many[name]} <= timed
     assert list(here.iterdir()) == list(scratch.iterdir()) == []
+
+
+def test_workers_that_cannot_start_are_not_waited_for(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "preload", lambda: ["import os; os._exit(3)"])
+    with pytest.raises(BolusError) as caught:
+        go(shared / "data", tmp_path / "out", workers=2)
+    assert caught.value.code is Code.WORKER_DIED
+    assert "only 0 of 2" in caught.value.sentence() and "--workers 0" in caught.value.sentence()

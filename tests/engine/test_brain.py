@@ -25,6 +25,13 @@ def head(shape=SHAPE, zooms=ZOOMS, noise=15.0):
     return image + np.random.default_rng(1).normal(0, noise, shape), radius < 75
 
 
+def ball(size, zooms):
+    """Voxels within half a size (mm) of the middle one, at most three along an axis."""
+    axes = [np.arange(-r, r + 1) * zoom for r, zoom in ((min(int(size / 2 / z), 3), z) for z in zooms)]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    return x**2 + y**2 + z**2 <= (size / 2) ** 2
+
+
 def dice(mask, truth):
     return 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
 
@@ -100,3 +107,22 @@ def test_otsu_lies_between_two_classes():
     random = np.random.default_rng(2)
     values = np.concatenate([random.normal(10, 2, 3000), random.normal(100, 10, 1000)])
     assert abs((values > otsu(values)).sum() - 1000) <= 5
+
+
+@pytest.mark.parametrize("shape", [(40, 33, 1), (64, 50, 8), (33, 64, 21)])
+@pytest.mark.parametrize("zooms", [(3.5, 3.5, 5.0), (1.2, 2.5, 2.0)])
+def test_the_mask_is_that_of_morphology_by_the_book(shape, zooms):
+    random = np.random.default_rng(5)
+    image = ndimage.gaussian_filter(random.normal(0, 1, shape), 3) + 0.02 * random.normal(0, 1, shape)
+    image = (1000 * (image - image.min())).astype(np.float32)
+    smooth = ndimage.gaussian_filter(image, 0.7)
+    small, large = ball(4.0, zooms), ball(8.0, zooms)
+    bright = smooth > otsu(smooth)
+    opened = ndimage.binary_opening(bright, small)
+    opened = opened if opened.any() else bright
+    labels = ndimage.label(opened)[0]
+    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    wide = np.pad(largest, 4)
+    closed = ndimage.binary_erosion(ndimage.binary_dilation(wide, large), large, border_value=1) | wide
+    expected = np.stack([ndimage.binary_fill_holes(closed[..., z]) for z in range(closed.shape[2])], axis=2)
+    np.testing.assert_array_equal(brain_mask(image, zooms, "x"), expected[4:-4, 4:-4, 4:-4])

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import erfcx
 
 from benchmarks import example
 from benchmarks.reference import delivery
+from bolus_kernels.asl.components.artery import tail
 from bolus_kernels.asl.components.response import FINE, STEP, Shape, responses
 from bolus_kernels.asl.multi_delay import labels_of
 from bolus_kernels.asl.protocol import LookLocker
@@ -106,6 +108,11 @@ def test_no_dispersion_is_what_a_narrow_one_becomes():
     narrow = responses(protocol, labels, 3.3, Shape("gaussian", width=10 * FINE, exchange_time=0.5))
     away = np.abs(sharp.tissue - narrow.tissue)
     assert np.median(away) < 1e-4 and away.max() < 0.02
+
+
+def test_the_tail_of_a_normal_is_exact_in_single_precision():
+    for x in np.concatenate([np.linspace(0, 30, 3001), np.geomspace(30, 1e6, 100)]).astype(np.float32):
+        assert tail(x) == pytest.approx(erfcx(float(x)), rel=4e-7)
 
 
 @pytest.mark.parametrize("labeling", ["PCASL", "PASL"])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bolus_kernels.order import median, median_step, quantile
+from bolus_kernels.order import histogram, median, median_step, quantile
 
 numbers = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -57,3 +57,18 @@ def test_a_curve_that_is_not_finite_has_no_median_step_and_harms_no_neighbour():
     after = median_step(curves, np.arange(9))
     assert not np.isfinite(after[4])
     np.testing.assert_array_equal(np.delete(after, 4), np.delete(before, 4))
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 7, 50_001])
+def test_a_histogram_counts_every_number_once_and_what_lies_above_in_the_last_bin(n):
+    values = np.random.default_rng(n).normal(10, 3, n).astype(np.float32)
+    low, top = float(values.min()), 14.0 if n > 4 else float(values.min()) + 1
+    expected = np.histogram(np.minimum(values, np.float32(top)), 32, (low, top))[0]
+    found = histogram(values, low, top, 32)
+    assert found.sum() == n and found.size == 32
+    assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() <= 1e-4 * n  # numbers at an edge, by rounding
+
+
+def test_numbers_too_near_each_other_to_be_told_apart_are_counted_all_the_same():
+    values = np.array([1e-40, 2e-40, 3e-40], np.float32)
+    assert histogram(values, float(values[0]), float(values[2]), 16).sum() == 3

@@ -8,13 +8,13 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
 from bolus.series import Scan
-from bolus.write import HIDDEN
+from bolus.write import HIDDEN, as_json, lines_of
 
 State = Literal["done", "done_with_warnings", "failed", "skipped"]
 DONE = ("done", "done_with_warnings")
@@ -105,10 +105,13 @@ def enter(out: Path, record: Record) -> None:
             (out / name).unlink(missing_ok=True)
     if record.state in DONE:
         (out / LOGS / f"{record.scan}.log").unlink(missing_ok=True)
-    numbers = {name: value for name, value in record.numbers.items() if math.isfinite(value)}
-    text = json.dumps(asdict(record) | {"numbers": numbers}, indent=1, ensure_ascii=False)
+    told: dict[str, Any] = vars(record) | {
+        "numbers": {name: value for name, value in record.numbers.items() if math.isfinite(value)},
+        "inputs": {name: vars(stamp) for name, stamp in record.inputs.items()},
+        "outputs": {name: vars(stamp) for name, stamp in record.outputs.items()},
+    }
     # json.loads takes what "surrogatepass" lets through: names of files may be bytes of no text.
-    write_whole(_entry(out, record.scan), text.encode(errors="surrogatepass") + b"\n")
+    write_whole(_entry(out, record.scan), as_json(lines_of(told)).encode(errors="surrogatepass"))
 
 
 def look_up(out: Path, scan: str) -> Record | None:

@@ -50,6 +50,8 @@ class Job:
     threads: int = 1
     deadline: float = 3600.0
     """Seconds that it may take."""
+    attempts: int = 0
+    """How many were entered before this run."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ def attempt_in_time(job: Job) -> Row:
         return attempt(job)
     finally:
         timer.cancel()
+
+
+def row_of(record: Record) -> Row:
+    """What is told of a record."""
+    return Row(record.scan, record.state, record.code, record.message, record.file, record.seconds)
 
 
 def refuse(scan: Scan, out: Path, problem: BolusError, attempts: int = 0) -> Row:
@@ -193,4 +200,4 @@ def _failed(blank: Record, problem: BolusError) -> Record:
 
 def _entered(out: Path, record: Record) -> Row:
     enter(out, record)
-    return Row(record.scan, record.state, record.code, record.message, record.file, record.seconds)
+    return row_of(record)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
+from bolus.errors import BolusError, Code
+from bolus_cluster.workers.settings import LOOPBACK, ONE_THREAD, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
     from distributed import Client
 
 LOOK = 3.0
 """Seconds between two looks at the workers."""
+START = 300.0
+"""Seconds that all processes together may take to start, on a busy machine or from a slow disk."""
 GIVEN_UP = 2
 """Looks at which a process was there and the scheduler did not know it: then it is ended, and one begun anew."""
+
+IMPORTED = ("distributed.nanny", "bolus.pipeline", "bolus_cluster.workers.handful")
+"""What every worker needs: imported once, in the process that they are forked from."""
 
 log = logging.getLogger("bolus")
 
@@ -32,7 +41,9 @@ def local(
     """So many processes with so many scans under way in each, dealt out over the GPUs; nobody else can reach them.
 
     `gpus` are names as CUDA_VISIBLE_DEVICES takes them. Temporary files lie in `work_dir` and are removed.
+    Raises BolusError (E_WORKER_DIED) where a process cannot start.
     """
+    _begin_to_import()
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
@@ -52,6 +63,7 @@ def local(
             TemporaryDirectory(prefix="bolus-", dir=work_dir, ignore_cleanup_errors=True)
         )
         settings = {**SETTINGS, PRELOAD: preload(), "temporary-directory": scratch}
+        settings["distributed.worker.multiprocessing-method"] = "forkserver"
         stack.enter_context(dask.config.set(settings))
         with _deaf():
             cluster = Here(
@@ -70,7 +82,7 @@ def local(
             stack.enter_context(cluster)
             cluster.scale(workers)
             client = stack.enter_context(Client(cluster))
-            client.wait_for_workers(workers)
+            _await(client, cluster, workers)
         stack.enter_context(_mended(cluster))
         if talkative():
             client.forward_logging("bolus", logging.INFO)
@@ -78,10 +90,44 @@ def local(
 
 
 def environment_of(workers: int, gpus: Sequence[str]) -> list[Mapping[str, str]]:
-    """What each worker finds in its environment: its GPU, where there are any."""
+    """What each worker finds in its environment: what is here now, and its GPU, where there are any."""
     if not gpus:
-        return [{} for _ in range(workers)]
-    return [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+        return [dict(os.environ) for _ in range(workers)]
+    return [{**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+
+
+def _begin_to_import() -> None:
+    """Start the process that workers are forked from, while this one goes on; it has one thread, and no GPU."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(IMPORTED))
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD)
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name in ONE_THREAD:
+            os.environ.pop(name)
+        os.environ.update(before)
+
+
+def _await(client: Client, cluster: Any, workers: int) -> None:
+    """Wait until all workers are there, but not for one that ended before it was."""
+    from distributed import Status
+
+    until = time.monotonic() + START
+    while time.monotonic() < until and not any(
+        each.status is Status.failed for each in cluster.workers.values()
+    ):
+        with suppress(TimeoutError):
+            client.wait_for_workers(workers, timeout=LOOK)
+            return
+    raise BolusError(
+        Code.WORKER_DIED,
+        "a worker process",
+        f"that only {len(cluster.scheduler.workers)} of {workers} could start",
+        "processes that start",
+        "Take fewer with --workers, or none (--workers 0: all in this process); most often memory or the number "
+        "of processes (ulimit -u) is at its end.",
+    )
 
 
 @contextmanager

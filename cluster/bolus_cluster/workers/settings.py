@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 SETTINGS: Mapping[str, Any] = {
     # A worker's death is judged in stream.py, not by repeated dying; and no scan waits behind another on a worker.
     "distributed.scheduler.allowed-failures": 0,
@@ -13,6 +14,13 @@ SETTINGS: Mapping[str, Any] = {
     # A frozen worker is given up after so long without a heartbeat (five minutes by default).
     "distributed.scheduler.worker-ttl": "10 seconds",
     "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.active-memory-manager.start": False,
+    # By default every process looks at itself fifty times a second, and twice at the disks of its machine.
+    "distributed.admin.tick.interval": "1 second",
+    "distributed.admin.system-monitor.interval": "2 seconds",
+    "distributed.admin.system-monitor.disk": False,
+    # Without the low MALLOC_TRIM_THRESHOLD_ of Dask, for which each array is fresh pages from the kernel.
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     # Neither spills nor pauses: only names of files travel, and the machine's own limit is the one that counts.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

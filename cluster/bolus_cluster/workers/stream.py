@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from bolus.errors import BolusError, Code
 from bolus_cluster.workers.alone import Death, attempt_alone
-from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, refuse
+from bolus_cluster.workers.attempt import Job, Row, refuse
+from bolus_cluster.workers.handful import Pace, attempt_each, landed_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -26,30 +28,44 @@ LOSSES = 4
 
 @dataclass
 class Flight:
-    """A scan in the air: how many workers were lost under it, and whether nothing may fly beside it."""
+    """Scans in the air together: how many workers the first has lost, and whether nothing may fly beside it.
 
-    job: Job
+    One that has lost a worker flies in a process of its own.
+    """
+
+    jobs: Sequence[Job]
     losses: int = 0
     beside_nothing: bool = False
 
+    @property
+    def seconds(self) -> float:
+        """What it may take at most."""
+        return sum(job.deadline for job in self.jobs)
+
 
 def stream(
-    client: Client, jobs: Iterable[Job], room: int, warmers: Sequence[Callable[[], object]] = ()
+    client: Client,
+    jobs: Iterable[Job],
+    count: int,
+    room: int,
+    warmers: Sequence[Callable[[], object]] = (),
 ) -> Iterator[Row]:
     """Compute every job on the cluster and give its row as it is finished; few more are in flight than have room.
 
-    `jobs` is drawn from only as workers become free, so ending it early ends the run cleanly. `warmers` are run
-    first, side by side, once each: they compile what every worker would compile for itself.
+    `jobs`, `count` at most, is drawn from only as workers become free, so ending it early ends the run cleanly.
+    `warmers` are run first, side by side, once each: they compile what every worker would compile for itself.
 
-    A scan whose worker is lost is tried again in a process of its own; where the machine kills that one too, once
-    more when all others are done, with nothing beside it. Raises BolusError when the cluster itself is lost
-    (E_WORKER_DIED) or nothing happens any more (E_TIMEOUT), OSError where the ledger cannot be written.
+    Where a worker is lost, the scan that it was at is tried again in a process of its own; where the machine kills
+    that one too, once more when all others are done, with nothing beside it. Raises BolusError when the cluster
+    itself is lost (E_WORKER_DIED) or nothing happens any more (E_TIMEOUT), OSError where the ledger cannot be
+    written.
     """
     # What goes wrong here goes wrong again in a scan, and has a row there.
     for warmed in [client.submit(warm, pure=False) for warm in warmers]:
         warmed.exception()
     # One that waits at a worker hides the way there and back; more would die with their neighbours for nothing.
     most = room + 1 + room // 8
+    pace = Pace(count, most)
     waiting = iter(jobs)
     landed: SimpleQueue[Future] = SimpleQueue()
     flying: dict[Future, Flight] = {}
@@ -57,34 +73,55 @@ def stream(
     last: list[Flight] = []
     while True:
         while len(flying) < most:
-            flight = again.pop() if again else next(map(Flight, waiting), None)
+            flight = again.pop() if again else _drawn(waiting, pace)
             if flight is None and last and not flying:
                 flight = last.pop()
             if flight is None:
                 break
-            task = attempt_alone if flight.losses else attempt_in_time
-            future = client.submit(task, flight.job, pure=False)
+            future = _sent(client, flight)
             flying[future] = flight
             future.add_done_callback(landed.put)
             if flight.beside_nothing:
                 break
         if not flying:
             return
-        future = _next(client, landed, max(flight.job.deadline for flight in flying.values()))
+        future = _next(client, landed, max(flight.seconds for flight in flying.values()))
         flight = flying.pop(future)
         outcome = _outcome(future)
-        if isinstance(outcome, Row):
-            yield outcome
+        rows = outcome if isinstance(outcome, list) else landed_of(flight.jobs)
+        for row in rows:
+            pace.told(row)
+            yield row
+        left = flight.jobs[len(rows) :]
+        if not left:
             continue
-        flight.losses += 1
-        if outcome is None and flight.losses < LOSSES:
-            again.append(flight)
-        elif (outcome is None or outcome.by_machine) and not flight.beside_nothing:
-            flight.beside_nothing = True
-            last.append(flight)
+        if left[1:]:  # these it had not begun
+            again.append(Flight(left[1:]))
+        suspect = Flight(left[:1], flight.losses + 1, flight.beside_nothing)
+        death = outcome if isinstance(outcome, Death) else None
+        if death is None and suspect.losses < LOSSES:
+            again.append(suspect)
+        elif (death is None or death.by_machine) and not suspect.beside_nothing:
+            suspect.beside_nothing = True
+            last.append(suspect)
         else:
-            death = outcome or Death(0, "with the worker that watched over it")
-            yield refuse(flight.job.scan, flight.job.out, death.problem(flight.job), flight.losses)
+            (job,) = suspect.jobs
+            problem = (death or Death(0, "with the worker that watched over it")).problem(job)
+            yield refuse(job.scan, job.out, problem, suspect.losses)
+
+
+def _drawn(waiting: Iterator[Job], pace: Pace) -> Flight | None:
+    """The next handful; None when nothing is waiting."""
+    jobs = list(islice(waiting, pace.scans()))
+    pace.handed_out(len(jobs))
+    return Flight(jobs) if jobs else None
+
+
+def _sent(client: Client, flight: Flight) -> Future:
+    """Where a flight was sent: a handful to a worker, what has lost one to a process of its own."""
+    if flight.losses:
+        return client.submit(attempt_alone, flight.jobs[0], pure=False)
+    return client.submit(attempt_each, flight.jobs, pure=False)
 
 
 def _next(client: Client, landed: SimpleQueue[Future], deadline: float) -> Future:
@@ -106,11 +143,11 @@ def _next(client: Client, landed: SimpleQueue[Future], deadline: float) -> Futur
             raise BolusError(Code.TIMEOUT, "the cluster", seen, "a scan finished or failed by then", mend)
 
 
-def _outcome(future: Future) -> Row | Death | None:
-    """What a scan came to; None where its worker was lost. Raises what only a mistake or a full disk raises."""
+def _outcome(future: Future) -> list[Row] | Death | None:
+    """What scans came to; None where their worker was lost. Raises what only a mistake or a full disk raises."""
     from distributed import KilledWorker
 
     if isinstance(future.exception(), KilledWorker):
         return None
-    outcome: Row | Death = future.result()
-    return outcome
+    outcome: list[Row] | Row | Death = future.result()
+    return [outcome] if isinstance(outcome, Row) else outcome

@@ -39,23 +39,25 @@ def by_clustering(
     E_AIF when too few have a bolus. Source: Mouridsen et al., Magn Reson Med 55:524 (2006).
     """
     every = candidates(curves, file, allowed, shape)
-    chosen = _arteries(curves, every, time)
+    near = curves[every]  # once, because each of their samples lies in a line of memory of its own
+    chosen = _arteries(near, every, time)
     if ceiling is not None:
-        whole = every[~clipped(curves[every], ceiling[every])]
-        if FEWEST <= whole.size < every.size:
-            fewer = _arteries(curves, whole, time)
+        whole = ~clipped(near, ceiling[every])
+        if FEWEST <= np.count_nonzero(whole) < every.size:
+            fewer = _arteries(near[whole], every[whole], time)
             late = first_moment(mean_of(curves, fewer), time) - first_moment(mean_of(curves, chosen), time)
             chosen = fewer if late <= SAME * (time[1] - time[0]) else chosen
     values = mean_of(curves, chosen)
     return described(values, chosen, time, "kmeans (Mouridsen 2006)", file, Candidates=float(every.size))
 
 
-def _arteries(curves: Array, among: Array, time: Array) -> NDArray[np.int64]:
-    of_them = np.asarray(curves[among], np.float64)
+def _arteries(curves: Array, voxels: Array, time: Array) -> NDArray[np.int64]:
+    """Those of the voxels (m,) whose curves (m, t) stay in the earliest clusters, in their order in the brain."""
+    of_them = np.asarray(curves, np.float64)
     run = passage(of_them)
     shapes = smoothed(of_them)[:, run]
     area = shapes.sum(1)
-    chosen, shapes = among[area > 0], shapes[area > 0] / area[area > 0, None]
+    chosen, shapes = voxels[area > 0], shapes[area > 0] / area[area > 0, None]
     for _ in range(2):
         if chosen.size >= FEWEST_TO_CLUSTER:
             early = _earliest(shapes, time[run])

@@ -83,8 +83,8 @@ def choice_map(criteria: Mapping[str, NDArray[np.float32]], curves: Curves) -> M
     chosen = np.zeros(least.size, np.uint8)
     for number, name in enumerate(names, 1):
         better = criteria[name] < least  # never where it is NaN
-        chosen[better] = number
-        np.copyto(least, criteria[name], where=better)
+        np.maximum(chosen, np.multiply(better, number, dtype=np.uint8), out=chosen)
+        np.fmin(least, criteria[name], out=least)
     told = {"Levels": {"0": "none could be fitted", **{str(1 + i): name for i, name in enumerate(names)}}}
     return Map(
         "desc-aic_leakage", volume_of(chosen, curves.voxels, curves.mask.shape), "label",
@@ -142,12 +142,18 @@ def _aif_map(curves: Curves, voxels: NDArray[Any]) -> Map:
     return Map("label-AIF_mask", marked, "0/1", "voxels of the arterial input function", how, "", "")
 
 
-def numbers_of(items: list[Map], curves: Curves, state: NDArray[np.uint8]) -> dict[str, float]:
-    """One row of headline numbers: the median of every map over the brain, and how much of it failed."""
-    numbers = {"share_failed": float((state != State.GOOD).mean())}
+def numbers_of(
+    items: list[Map], inside: VoxelMaps, curves: Curves, state: NDArray[np.uint8]
+) -> dict[str, float]:
+    """One row of headline numbers: the median of every map over the brain, and how much of it failed.
+
+    inside : (n,) each, what maps hold in the brain, by how they end, where it is known without looking there.
+    """
+    numbers = {"share_failed": float(np.count_nonzero(state != int(State.GOOD)) / state.size)}
     for item in items:
         if item.data.dtype == np.float32 and item.data.ndim == 3:
-            middle = median(item.data.reshape(-1, order="F").take(curves.voxels))
+            found = inside.get(item.ending)
+            middle = median(item.data.reshape(-1, order="F").take(curves.voxels) if found is None else found)
             if np.isfinite(middle):
                 numbers[f"median_{item.ending}"] = middle
     return numbers

@@ -23,13 +23,15 @@ from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume
 from bolus_kernels.dsc.protocol import DscProtocol
-from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method
+from bolus_kernels.method import AIC, RESIDUE, STANDARD_DEVIATION, Method, VoxelMaps
 from bolus_kernels.order import median
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 
 MANY = 0.05
 """Share of the brain without a value that is worth a warning."""
+GOOD, NO_SOLUTION, NO_ARRIVAL = int(State.GOOD), int(State.NO_SOLUTION), int(State.NO_ARRIVAL)
+"""Plain numbers: NumPy compares an array with an enum's member ten times as slowly."""
 
 
 def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
@@ -50,15 +52,17 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     if isinstance(protocol, AslProtocol):
         curves, protocol = with_arrivals(curves, protocol, methods, recipe)
     items = list(curves.extra)
+    inside: VoxelMaps = {}  # what maps hold in the brain, by how their files end
     for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)
         values = run_method(method, curves, protocol, parameters, machine, machines)
-        np.copyto(state, values["state"], where=state == State.GOOD)
-        unsolved = float(((values["state"] == State.NO_SOLUTION) & (state != State.NO_ARRIVAL)).mean())
+        np.copyto(state, values["state"], where=state == GOOD)
+        unsolved = _share((values["state"] == NO_SOLUTION) & (state != NO_ARRIVAL))
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
         items += of_method(method, values, curves, recipe, parameters)
+        inside |= {method.ending(name): values[name] for name in method.maps}
         if isinstance(protocol, AslProtocol) and curves.pure:
             items += pure_maps(method, curves, protocol, recipe, parameters, machine, machines)
         if AIC in values:
@@ -89,20 +93,22 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
             warnings.append("asl.spatial was not done: it needs several delays")
     if len(criteria) > 1:
         items.append(choice_map(criteria, curves))
-    broken = ~np.isin(state, (State.GOOD, State.NO_SOLUTION, State.NO_ARRIVAL))
-    for item in items:
-        if broken.any() and item.data.dtype == np.float32:
-            item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
+    broken = (state != GOOD) & (state != NO_SOLUTION) & (state != NO_ARRIVAL)
+    if broken.any():
+        for item in items:
+            if item.data.dtype == np.float32:
+                item.data.reshape(-1, *item.data.shape[3:], order="F")[curves.voxels[broken]] = np.nan
+        for found in inside.values():
+            found[broken] = np.nan
     items += of_curves(curves, state)
-    numbers = numbers_of(items, curves, state)
+    numbers = numbers_of(items, inside, curves, state)
     if isinstance(protocol, AslProtocol):
         quality = quality_of(items, curves, protocol)
         numbers |= quality
         items = with_quality(items, quality)
-    if broken.mean() > MANY:
-        warnings.append(f"{100 * broken.mean():.1f} % of the brain's voxels could not be computed")
-    unknown = float((state == State.NO_ARRIVAL).mean())
-    if unknown > MANY:
+    if (lost := _share(broken)) > MANY:
+        warnings.append(f"{100 * lost:.1f} % of the brain's voxels could not be computed")
+    if (unknown := _share(state == NO_ARRIVAL)) > MANY:
         warnings.append(f"{100 * unknown:.1f} % of the brain's voxels have no value in the given att map")
     return Maps(
         curves.scan, curves.grid, tuple(items), machines.told(), curves.sources, curves.aif, numbers,
@@ -148,6 +154,10 @@ def _lacks_deviations(method: Method) -> bool:
     return method.family == "deconvolution" and not any(
         name.startswith(STANDARD_DEVIATION) for name in method.maps
     )
+
+
+def _share(marked: NDArray[np.bool_]) -> float:
+    return np.count_nonzero(marked) / marked.size
 
 
 def _typical(volume: NDArray[Any]) -> float:

@@ -32,12 +32,14 @@ def check_series(image: Volume) -> list[str]:
         finite = [int(np.count_nonzero(np.isfinite(volume))) for volume in volumes]
         _refuse(image, [n for n, count in enumerate(finite) if count == 0], "without a finite voxel")
         broken = data.size - sum(finite)
-    _refuse(image, [n for n, volume in enumerate(volumes) if not volume.any()], "with nothing but zeros")
+    tops = data.max(axis=(0, 1, 2))  # where it is not 0 a volume holds something, and is not looked at again
+    empty = [int(n) for n in np.flatnonzero(tops == 0) if not volumes[n].any()]
+    _refuse(image, empty, "with nothing but zeros")
     if len(volumes) > 1 and all(_same(volume, volumes[0]) for volume in volumes[1:]):
         seen = f"{len(volumes)} volumes that are all equal"
         raise BolusError(Code.DATA, image.path, seen, "a signal that changes over time", RECONVERT)
     doubts = [f"{broken} samples of {image.path.name} are NaN or infinite"] if broken else []
-    return doubts + _saturation(image) + header_doubts(image)
+    return doubts + _saturation(image, tops) + header_doubts(image)
 
 
 def check_signal(image: Volume) -> None:
@@ -165,11 +167,11 @@ def _refuse(image: Volume, numbers: Sequence[int], what: str) -> None:
         raise BolusError(Code.DATA, image.path, seen, "measured values in every volume", RECONVERT)
 
 
-def _saturation(image: Volume) -> list[str]:
+def _saturation(image: Volume, tops: Array) -> list[str]:
+    """tops : (t,), the largest stored value of each volume."""
     data = image.data
     if data.dtype.kind not in "iu":
         return []
-    tops = data.max(axis=(0, 1, 2))
     top = tops.max()
     share = sum(int(np.count_nonzero(data[..., n] == top)) for n in np.flatnonzero(tops == top)) / data.size
     if share < SATURATED_SHARE:

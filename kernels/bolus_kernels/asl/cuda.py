@@ -10,7 +10,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, summarise, tabulate
+from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, Labels, summarise, tabulate
 from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
@@ -22,7 +22,7 @@ from bolus_kernels.jit import part
 @cache
 def kernel(delays: int) -> Callable[..., None]:
     """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
-    groups, responses = delays // 4, 4 * FINE
+    groups, responses = delays // 4, 4 * NODES
 
     def multi_delay(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, column: Any, time: Any,
@@ -34,8 +34,7 @@ def kernel(delays: int) -> Callable[..., None]:
             return
         mean = cuda.local.array(delays, float32)
         table = cuda.local.array((groups, FOUR), float32)
-        work = cuda.local.array((1, BLOCKS, WORK), float32)
-        response = cuda.local.array((1, groups, BLOCKS, responses), float32)
+        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32))
         result = cuda.local.array(4, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
@@ -48,7 +47,7 @@ def kernel(delays: int) -> Callable[..., None]:
             believed = of_voxel(prior, noise[voxel], arrival[voxel], precision[voxel])
             tabulate(labels, table)
             voxel_posterior(
-                mean, within, rate, slice_delay[voxel], False, labels, believed, table, response, work, result
+                mean, within, rate, slice_delay[voxel], False, labels, believed, table, grid, grid, result
             )
             cbf[voxel], sd_cbf[voxel] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
             att[voxel], sd_att[voxel] = result[2], result[3]
@@ -77,7 +76,7 @@ def launch(
 @cache
 def mode_kernel(delays: int) -> Callable[..., None]:
     """As `kernel`, of the mode."""
-    groups, responses = delays // 4, 4 * FINE
+    groups, responses = delays // 4, 4 * NODES
 
     def mode(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, column: Any, time: Any,
@@ -89,8 +88,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
             return
         mean = cuda.local.array(delays, float32)
         table = cuda.local.array((groups, FOUR), float32)
-        work = cuda.local.array((BLOCKS, WORK), float32)
-        response = cuda.local.array((groups, BLOCKS, responses), float32)
+        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32))
         result = cuda.local.array(2, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
@@ -104,7 +102,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
                 ONE / t1_tissue[voxel],
             )
             tabulate(labels, table)
-            voxel_peak(mean, within, rate, slice_delay[voxel], labels, own, table, response, work, result)
+            voxel_peak(mean, within, rate, slice_delay[voxel], labels, own, table, grid, result)
             cbf[voxel], att[voxel] = FLOW_UNIT * result[0], result[1]
 
     return mode

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.multi_delay import LITERATURE, labels_of, prior_of
+from bolus_kernels.asl.nodes import average
 from bolus_kernels.asl.posterior import FLOW_UNIT
 from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
 from bolus_kernels.asl.spatial.belief import Beliefs
@@ -133,11 +134,7 @@ def _gather(
     for begin in range(0, curves.shape[1], TILE):
         width = min(TILE, curves.shape[1] - begin)
         gather(curves, begin, width, tile, finite)
-        means[:] = ZERO
-        for t in range(curves.shape[0]):
-            row, to, share = tile[t], means[column[t]], ONE / pairs[column[t]]
-            for j in range(TILE):
-                to[j] += share * row[j]
+        average(tile, column, pairs, means)
         for j in range(width):
             v = begin + j
             if not (finite[j] and rate[v] > ZERO and rate[v] <= FINITE and abs(late[v]) <= FINITE):
@@ -150,10 +147,10 @@ def _gather(
             told[delays], told[delays + 1], told[delays + 2] = weight * rate[v], weight * late[v], weight
             _around(voxels[v], grid, point, near)
             for corner in range(8):
-                to, share = sums[point[corner]], near[corner]
+                at, share = point[corner], near[corner]
                 for i in range(delays + 3):
-                    to[i] += share * told[i]
-                to[delays + 3] += share * share * weight
+                    sums[at, i] += share * told[i]
+                sums[at, delays + 3] += share * share * weight
 
 
 @kernel

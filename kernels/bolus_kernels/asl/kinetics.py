@@ -41,7 +41,7 @@ def of_arrival(arrival: Any, rate_blood: Any, rate_tissue: Any, rate: Any) -> An
 def of_delay(time: Any, duration: Any, rate_tissue: Any, rate: Any) -> Any:
     """`reach`, `lead` and `full`: what the response needs to know of the delay, rate being q."""
     fade = exp(-time * rate_tissue)
-    return exp(time * (rate - rate_tissue)), fade * grown(time, rate), fade * grown(duration, rate)
+    return fade * exp(rate * time), fade * grown(time, rate), fade * grown(duration, rate)
 
 
 @inlined

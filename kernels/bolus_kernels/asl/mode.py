@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.multi_delay import labels_of, prior_of, voxelwise_of
-from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, summarise, tabulate
+from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, summarise_tile, tabulate
 from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable
 from bolus_kernels.asl.prior import of_voxel
@@ -50,21 +50,24 @@ def _mode(
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
-    response = np.empty((delays // 4, BLOCKS, 4 * FINE), np.float32)
-    work, result = np.empty((BLOCKS, WORK), np.float32), np.empty(2, np.float32)
+    grid = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
+    result = np.empty(2, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    means, within = np.empty((delays, TILE), np.float32), np.empty(TILE, np.float32)
     tabulate(labels, table)
     for begin in range(0, curves.shape[1], TILE):
         width = min(TILE, curves.shape[1] - begin)
         gather(curves, begin, width, tile, finite)
+        summarise_tile(tile, column, labels.pairs, means, within)
         for place in range(width):
             v = begin + place
-            within = summarise(tile[:, place], column, labels.pairs, mean)
+            for i in range(delays):
+                mean[i] = means[i, place]
             state[v] = solvable(
-                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v] if not fitted else ZERO,
-                prior.arrival_most,
+                finite[place], within[place], t1_tissue[v], slice_delay[v], noise[v],
+                arrival[v] if not fitted else ZERO, prior.arrival_most,
             )  # fmt: skip
             if state[v] == 0:
                 own, rate = of_voxel(prior, noise[v], arrival[v], precision[v]), ONE / t1_tissue[v]
-                voxel_peak(mean, within, rate, slice_delay[v], labels, own, table, response, work, result)
+                voxel_peak(mean, within[place], rate, slice_delay[v], labels, own, table, grid, result)
                 cbf[v], att[v] = FLOW_UNIT * result[0], result[1]

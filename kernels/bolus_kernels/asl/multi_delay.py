@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, LEFT, NONE_BEFORE, WORK, Labels, summarise, tabulate
+from bolus_kernels.asl.nodes import (
+    FOUR,
+    LEFT,
+    NODES,
+    NONE_BEFORE,
+    WORK,
+    Grid,
+    Labels,
+    summarise_tile,
+    tabulate,
+)
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
 from bolus_kernels.asl.prior import CERTAINTY, Prior, of_voxel
 from bolus_kernels.asl.protocol import LEAST_NOISE, ArrivalPrior, AslProtocol, LookLocker
@@ -191,27 +201,31 @@ def _multi_delay(
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
-    response = np.empty((2, delays // 4, BLOCKS, 4 * FINE), np.float32)
-    work, result = np.empty((2, BLOCKS, WORK), np.float32), np.empty(4, np.float32)
+    first = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
+    finer = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
+    result = np.empty(4, np.float32)
     last = -1  # the voxel whose first grid is in memory
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    means, within = np.empty((delays, TILE), np.float32), np.empty(TILE, np.float32)
     tabulate(labels, table)
     for begin in range(0, curves.shape[1], TILE):
         width = min(TILE, curves.shape[1] - begin)
         gather(curves, begin, width, tile, finite)
+        summarise_tile(tile, column, labels.pairs, means, within)
         for place in range(width):
             v = begin + place
-            within = summarise(tile[:, place], column, labels.pairs, mean)
+            for i in range(delays):
+                mean[i] = means[i, place]
             state[v] = solvable(
-                finite[place], within, t1_tissue[v], slice_delay[v], noise[v], arrival[v] if not fitted else ZERO,
-                prior.arrival_most,
+                finite[place], within[place], t1_tissue[v], slice_delay[v], noise[v],
+                arrival[v] if not fitted else ZERO, prior.arrival_most,
             )  # fmt: skip
             if state[v] == 0:
                 believed = of_voxel(prior, noise[v], arrival[v], precision[v])
                 known = last >= 0 and t1_tissue[v] == t1_tissue[last] and slice_delay[v] == slice_delay[last]
                 rate, last = ONE / t1_tissue[v], v
                 voxel_posterior(
-                    mean, within, rate, slice_delay[v], known, labels, believed, table, response, work, result
-                )
+                    mean, within[place], rate, slice_delay[v], known, labels, believed, table, first, finer, result
+                )  # fmt: skip
                 cbf[v], sd_cbf[v] = FLOW_UNIT * result[0], FLOW_UNIT * result[1]
                 att[v], sd_att[v] = result[2], result[3]

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from bolus_kernels.asl.nodes import BELIEF, COARSE, FINE, FLOW, MEAN, MISFIT, PLACE, SCORE, respond
-from bolus_kernels.asl.posterior import (
-    HALF,
-    LEAST_RATE,
-    MOST_FLOW,
-    NEGLIGIBLE,
-    ONE,
+from bolus_kernels.asl.nodes import (
+    BELIEF,
+    FLOW,
+    MEAN,
+    MISFIT,
+    NODES,
+    PLACE,
+    SCORE,
     TYPICAL_FLOW,
-    ZERO,
-    score_nodes,
-    window,
+    Grid,
+    respond,
 )
+from bolus_kernels.asl.posterior import HALF, NEGLIGIBLE, ONE, ZERO, score_nodes, window
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import log
 
@@ -27,19 +28,22 @@ MARGIN, ROUNDING = np.float32(0.5), np.float32(1e-5)
 """Of the log density: a node that may be so little below the best is kept, for its flow in T1' is not settled yet."""
 NEAR, ALIKE = np.float32(5e-3), np.float32(0.25)
 """Of the log density, between nodes that a parabola may join; share by which their bends may differ."""
+REACH = 2
+"""Nodes apart that a parabola joins: those between differ by little more than rounding."""
 LOWEST, MOST = np.float32(-1e30), np.float32(1e30)
 
 
 @finite_part
 def vertex(work: Any, at: int) -> Any:
-    """Where the top lies beside the highest node, in steps, by a parabola; not between -1 and 1 where none is near.
+    """Where the top lies beside the highest node, in reaches, by a parabola; not between -1 and 1 where none is near.
 
     Its neighbours must be about as high, and the bend there the same: at an arrival that one of the readouts just
     misses there is a kink instead. In single precision the top itself is flat, and rounding would choose a node.
     """
-    left, right = work[at - 1] - work[at], work[at + 1] - work[at]
+    left, right = work[at - REACH] - work[at], work[at + REACH] - work[at]
     bend = left + right
-    before, after = work[at - 2] - work[at - 1] - left, work[at + 2] - work[at + 1] - right
+    before = work[at - 2 * REACH] - work[at - REACH] - left
+    after = work[at + 2 * REACH] - work[at + REACH] - right
     if min(left, right) < -NEAR or bend >= ZERO or max(abs(before - bend), abs(after - bend)) > ALIKE * -bend:
         return MOST
     return HALF * (left - right) / bend
@@ -47,54 +51,45 @@ def vertex(work: Any, at: int) -> Any:
 
 @finite_part
 def voxel_peak(
-    mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any, table: Any, response: Any,
-    work: Any, result: Any,
+    mean: Any, within: Any, rate: Any, slice_delay: Any, labels: Any, prior: Any, table: Any, grid: Grid, result: Any
 ) -> None:  # fmt: skip
     """Grids over arrivals that keep what may hold the maximum: f (1/s) and ATT (s) there.
 
     At each arrival the density is highest at the flow's conditional mean, where it is p(ATT) misfit^(-(nu + 1)/2).
     """
-    freedom = prior.noise_weight + ONE
+    freedom, work = prior.noise_weight + ONE, grid.work
     for i in range(mean.size):
         freedom += labels.pairs[i]
         table[i // 4, MEAN + i % 4] = mean[i]
     floor = within + prior.noise_weight * prior.noise_variance
     most = prior.arrival_most + slice_delay
-    low, high, nodes, flow, arrival = ZERO, most, COARSE, TYPICAL_FLOW, ZERO
+    low, high, flow, arrival = ZERO, most, TYPICAL_FLOW, ZERO
     top = 0
     unit = ONE
-    for grid in range(GRIDS):
-        step = (high - low) / np.float32(nodes - 1)
-        relaxation = labels.rate_blood
-        if labels.tissue_relaxation:
-            relaxation = max(LEAST_RATE * rate, rate + min(flow, MOST_FLOW) / labels.partition)
-        growth = relaxation - labels.rate_blood if labels.pulsed else relaxation
-        respond(
-            slice_delay, relaxation, growth, labels.rate_blood, labels.gain, labels.kept, low, step, nodes,
-            table, response, work,
-        )  # fmt: skip
-        score_nodes(freedom - ONE, floor, prior, low, step, nodes, table, response, work)
-        if grid == 0:  # in units of the least misfit its logarithm is small, and loses nothing
+    for level in range(GRIDS):
+        step = (high - low) / np.float32(NODES - 1)
+        respond(slice_delay, rate, flow, labels, low, step, table, grid)
+        score_nodes(freedom - ONE, floor, prior, low, step, table, grid)
+        if level == 0:  # in units of the least misfit its logarithm is small, and loses nothing
             least = MOST
-            for b in range(nodes // FINE):
-                for j in range(FINE):
-                    least = min(least, work[b, MISFIT + j])
+            for j in range(NODES):
+                least = min(least, work[MISFIT + j])
             unit = ONE / least
+        for j in range(NODES):
+            work[SCORE + j] = work[BELIEF + j] - HALF * freedom * log(work[MISFIT + j] * unit)
         best = LOWEST
-        for b in range(nodes // FINE):
-            for j in range(FINE):
-                height = work[b, BELIEF + j] - HALF * freedom * log(work[b, MISFIT + j] * unit)
-                work[b, SCORE + j] = height
-                if height > best:
-                    best, flow, arrival, top = height, work[b, FLOW + j], low + step * PLACE[b, j], j
+        for j in range(NODES):
+            if work[SCORE + j] > best:
+                best, top = work[SCORE + j], j
+        flow, arrival = work[FLOW + top], low + step * PLACE[top]
         if step < NARROW:
             break
-        if nodes == FINE and top > 1 and top < FINE - 2 and grid > 1:
-            shift = vertex(work[0], SCORE + top)
+        if top >= 2 * REACH and top < NODES - 2 * REACH and level > 1:
+            shift = vertex(work, SCORE + top)
             if abs(shift) <= ONE:
-                arrival += step * shift
-                flow += shift * HALF * (work[0, FLOW + 1 + top] - work[0, FLOW - 1 + top])
+                arrival += np.float32(REACH) * step * shift
+                flow += shift * HALF * (work[FLOW + REACH + top] - work[FLOW - REACH + top])
                 break
-        best += NEGLIGIBLE - (MARGIN if grid < WIDE else ROUNDING)
-        low, high, nodes = window(low, step, nodes, most, freedom, floor, best, work)
+        best += NEGLIGIBLE - (MARGIN if level < WIDE else ROUNDING)
+        low, high = window(low, step, most, freedom, floor, best, work)
     result[0], result[1] = flow, arrival

@@ -16,6 +16,8 @@ from bolus_kernels.scalar import log
 from bolus_kernels.tiles import TILE
 
 HERE = cpu()
+STRIP = 4
+"""Tiles that are read together: so much of each volume in one go that the processor fetches the rest ahead."""
 ZERO, ONE, HUGE, NAN = np.float32(0), np.float32(1), np.float32(3e38), np.float32(np.nan)
 
 
@@ -87,12 +89,17 @@ def _relaxation(
     finished curves are those of their level; 0 where they are not finished, or not asked for.
     """
     times, n = values.shape
-    tile = np.empty((times + -times % 4, TILE), np.float32)
+    tiles, runs = (
+        np.empty((STRIP, times + -times % 4, TILE), np.float32),
+        np.empty((STRIP * TILE, 2), np.int64),
+    )
     low, high = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     base, total, gain = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
-        _collect(series, rows[begin : begin + width], tile)
+        if begin % (STRIP * TILE) == 0:
+            _collect(series, rows[begin : begin + STRIP * TILE], tiles, runs)
+        tile = tiles[begin // TILE % STRIP]
         _extremes(tile, low, high, total)
         base[:] = ZERO
         for t in range(first, stop):
@@ -135,21 +142,30 @@ def _relaxation(
 
 
 @part
-def _collect(series: Any, rows: Any, tile: Any) -> None:
-    """Copy the voxels of a tile, run by run: neighbours in a mask are mostly neighbours in the file."""
+def _collect(series: Any, rows: Any, tiles: Any, runs: Any) -> None:
+    """Copy the voxels of some tiles, run by run: neighbours in a mask are mostly neighbours in the file.
+
+    A run ends with its tile. One volume after another, so that each is read as far as it goes.
+    """
     times, width = series.shape[0], rows.size
-    start = 0
+    count, start = 0, 0
     while start < width:
         end = start + 1
-        while end < width and rows[end] == rows[end - 1] + 1:
+        while end < width and end % TILE != 0 and rows[end] == rows[end - 1] + 1:
             end += 1
-        for t in range(times):
-            source, target = series[t, rows[start] : rows[start] + end - start], tile[t, start:end]
-            for v in range(end - start):
+        runs[count, 0], runs[count, 1] = start, end
+        start, count = end, count + 1
+    for t in range(times):
+        for run in range(count):
+            start, long = runs[run, 0], runs[run, 1] - runs[run, 0]
+            at = start % TILE
+            source = series[t, rows[start] : rows[start] + long]
+            target = tiles[start // TILE, t, at : at + long]
+            for v in range(long):
                 target[v] = np.float32(source[v])
-        start = end
-    for t in range(times, tile.shape[0]):  # the last volume again, so that volumes can be taken by fours
-        tile[t] = tile[times - 1]
+    for k in range(tiles.shape[0]):
+        for t in range(times, tiles.shape[1]):  # the last volume again, so that volumes can be taken by fours
+            tiles[k, t] = tiles[k, times - 1]
 
 
 @part

@@ -115,17 +115,20 @@ def _timed(acquisition: ASL, *kinds: str) -> Iterator[tuple[tuple[float, float, 
         yield when, list(volumes)
 
 
-def _first(acquisition: ASL, duration: float) -> float:
-    """The least delay of the labels of one duration, s."""
+def _first(acquisition: ASL) -> dict[float, float]:
+    """The least delay (s) of the labels of each duration (s)."""
+    first: dict[float, float] = {}
     times = zip(
         acquisition.context, acquisition.post_labeling_delay, acquisition.labeling_duration, strict=True
     )
-    return min(
-        delay for kind, delay, its in times if kind in ("control", "label", "deltam") and its == duration
-    )
+    for kind, delay, duration in times:
+        if kind in ("control", "label", "deltam"):
+            first[duration] = min(delay, first.get(duration, delay))
+    return first
 
 
 def _pairs(series: Series, acquisition: ASL) -> Iterator[Column]:
+    first = _first(acquisition)
     for (delay, duration, angle), volumes in _timed(acquisition, "control", "label"):
         controls = [volume for volume in volumes if acquisition.context[volume] == "control"]
         labels = [volume for volume in volumes if acquisition.context[volume] == "label"]
@@ -139,13 +142,14 @@ def _pairs(series: Series, acquisition: ASL) -> Iterator[Column]:
             raise _of_table(series, seen, "as many labels as controls at each delay", mend)
         for control, label in zip(controls, labels, strict=True):
             weights = {control: 1.0, label: -1.0}
-            yield control, weights, delay, duration, _first(acquisition, duration), angle
+            yield control, weights, delay, duration, first[duration], angle
 
 
 def _differences(acquisition: ASL) -> Iterator[Column]:
+    first = _first(acquisition)
     for (delay, duration, angle), volumes in _timed(acquisition, "deltam"):
         for volume in volumes:
-            yield volume, {volume: 1.0}, delay, duration, _first(acquisition, duration), angle
+            yield volume, {volume: 1.0}, delay, duration, first[duration], angle
 
 
 def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]) -> Iterator[Column]:
@@ -170,7 +174,7 @@ def _parts(series: Series, acquisition: ASL, recipe: Recipe, warnings: list[str]
                 f"LabelingDuration is {stated:g} s, and the parts of the label last {durations.sum():g} s together"
             )
         delays = part_delays(delay, durations)
-        first = part_delays(_first(acquisition, stated), durations)
+        first = part_delays(_first(acquisition)[stated], durations)
         timing = np.stack([delays, durations, first], axis=1).tolist()
         for begin in range(0, len(volumes), size):
             cycle = volumes[begin : begin + size]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
+from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel, shapes
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses
 from bolus_kernels.asl.nodes import Labels, summarise
@@ -32,14 +32,6 @@ def posterior(
 ) -> None:
     """Fill found : (RESULTS, n) and state : (n,); curves : (n, t), voxelwise : (n,) each, as on the CPU."""
     intervals, delays = tables.blood.shape
-    shapes = (
-        (delays,),
-        (delays // 4, 4 * NODES),
-        (8 * NODES,),
-        (intervals + 1, 5 * NODES),
-        (3, intervals),
-        (2, 9),
-    )
     scalars = np.array([*belief, read.rate_blood, read.partition, read.gain, read.kept], np.float32)
     flags = int(read.pulsed), int(read.tissue_relaxation)
     shared = (column, read.time, read.duration, read.pairs, read.pulses, *flags, *tables, scalars, NODES)
@@ -49,7 +41,7 @@ def posterior(
         shared,
         (found.T, state),
         device,
-        [Scratch(shape) for shape in shapes],
+        [Scratch(shape) for shape in ((delays,), *shapes(intervals, delays))],
     )
 
 
@@ -57,7 +49,8 @@ def _posterior(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, expected: Any, precision: Any, log_odds: Any,
     column: Any, time: Any, duration: Any, pairs: Any, pulses: Any, pulsed: int, tissue_relaxation: int, tissue: Any,
     rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any, b: Any, nodes: int,
-    means: Any, response: Any, node: Any, pair: Any, interval: Any, sums: Any, found: Any, state: Any,
+    means: Any, response: Any, rest: Any, node: Any, apart: Any, pair: Any, interval: Any, seen: Any, sums: Any,
+    found: Any, state: Any,
 ) -> None:  # fmt: skip
     voxel = cuda.grid(1)
     if voxel >= curves.shape[1]:
@@ -75,9 +68,16 @@ def _posterior(
             time, duration, pairs, b[10], b[11], b[12], pulsed != 0, tissue_relaxation != 0, pulses, b[13]
         )
         room = Room(
-            response[..., voxel], node[..., voxel], pair[..., voxel], interval[..., voxel], sums[..., voxel],
+            response[..., voxel],
+            rest[..., voxel],
+            node[..., voxel],
+            apart[..., voxel],
+            pair[..., voxel],
+            interval[..., voxel],
+            seen[..., voxel],
+            sums[..., voxel],
             nodes,
-        )  # fmt: skip
+        )
         result = cuda.local.array(RESULTS, float32)
         voxel_components(
             mean, within, ONE / t1_tissue[voxel], slice_delay[voxel], read, tables, belief, room, result

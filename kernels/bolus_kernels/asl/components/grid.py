@@ -9,7 +9,6 @@ import numpy as np
 
 from bolus_kernels.asl.components.artery import (
     BELIEF,
-    CROSS,
     FAINTEST,
     FLOW,
     FOURTH,
@@ -36,6 +35,7 @@ from bolus_kernels.asl.components.artery import (
 from bolus_kernels.asl.components.response import LEAST_RATE, MOST_FLOW, RATE_STEP, STEP
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
 from bolus_kernels.asl.nodes import AGO, LEFT, SHOWN
+from bolus_kernels.asl.posterior import LOWEST, RULER
 from bolus_kernels.asl.prior import believed
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
@@ -65,17 +65,17 @@ def respond(
     relaxation = read.rate_blood
     if read.tissue_relaxation:
         relaxation = max(RATE_LEAST * rate, rate + min(flow, FLOW_MOST) / read.partition)
-    node = room.node
+    node, response = room.node, room.response
     if tables.tissue.shape[0] == 0:
         growth = relaxation - read.rate_blood if read.pulsed else relaxation
         for j in range(room.nodes):
             early, carried = of_arrival(low + step * PLACE[j] + late, read.rate_blood, relaxation, growth)
-            node[CROSS + j], node[TRIED + j] = early, read.gain * carried
+            node[MISFIT + j], node[TRIED + j] = early, read.gain * carried
         for i in range(read.time.size):
             reach, lead, full = of_delay(read.time[i] + late, read.duration[i], relaxation, growth)
-            row = room.response[i // 4, NODES * (i % 4) : NODES * (i % 4 + 1)]
+            g, at = i // 4, NODES * (i % 4)
             for j in range(room.nodes):
-                row[j] = node[TRIED + j] * delivered(node[CROSS + j], reach, lead, full)
+                response[g, at + j] = node[TRIED + j] * delivered(node[MISFIT + j], reach, lead, full)
         if read.kept < ONE:
             deplete(relaxation, read, room)
     else:
@@ -110,7 +110,7 @@ def deplete(relaxation: Any, read: Any, room: Any) -> None:
     """
     node = room.node
     for j in range(room.nodes):
-        node[CROSS + j], node[TRIED + j] = ZERO, ZERO
+        node[MISFIT + j], node[TRIED + j] = ZERO, ZERO
     for i in range(read.time.size):
         fade, kept, shows = (
             exp(-read.pulses[AGO, i] * relaxation),
@@ -120,22 +120,26 @@ def deplete(relaxation: Any, read: Any, room: Any) -> None:
         row = room.response[i // 4, NODES * (i % 4) : NODES * (i % 4 + 1)]
         for j in range(room.nodes):
             whole = row[j]
-            left = depleted(whole, node[CROSS + j], node[TRIED + j], fade, kept)
-            node[CROSS + j], node[TRIED + j], row[j] = whole, left, shows * left
+            left = depleted(whole, node[MISFIT + j], node[TRIED + j], fade, kept)
+            node[MISFIT + j], node[TRIED + j], row[j] = whole, left, shows * left
 
 
 @finite_part
 def score(mean: Any, freedom: Any, least: Any, read: Any, belief: Any, room: Any) -> None:
     """At each arrival, without an artery: flow, misfit, log posterior."""
-    node, pair = room.node, room.pair[0]
+    node, pair, response, rest = room.node, room.pair, room.response, room.rest
     for j in range(room.nodes):
         node[INVERSE + j], node[FLOW + j] = belief.flow_weight, ZERO
-    for i in range(0, mean.size, 4):
-        n0, n1, n2, n3 = of_four(read.pairs, i)
-        y0, y1, y2, y3 = of_four(mean, i)
-        g = room.response[i // 4]
+    for i in range(response.shape[0]):
+        n0, n1, n2, n3 = of_four(read.pairs, 4 * i)
+        y0, y1, y2, y3 = of_four(mean, 4 * i)
         for j in range(room.nodes):
-            g0, g1, g2, g3 = g[j], g[SECOND + j], g[THIRD + j], g[FOURTH + j]
+            g0, g1, g2, g3 = (
+                response[i, j],
+                response[i, SECOND + j],
+                response[i, THIRD + j],
+                response[i, FOURTH + j],
+            )
             node[INVERSE + j] += n0 * g0 * g0 + n1 * g1 * g1 + (n2 * g2 * g2 + n3 * g3 * g3)
             node[FLOW + j] += n0 * y0 * g0 + n1 * y1 * g1 + (n2 * y2 * g2 + n3 * y3 * g3)
     for j in range(room.nodes):
@@ -144,31 +148,32 @@ def score(mean: Any, freedom: Any, least: Any, read: Any, belief: Any, room: Any
         node[INVERSE + j], node[FLOW + j], node[TRIED + j] = inverse, flow, flow
         node[MISFIT + j] = least + belief.flow_weight * flow * flow
         node[BELIEF + j] += HALF * log(inverse)
-    for i in range(0, mean.size, 4):
-        n0, n1, n2, n3 = of_four(read.pairs, i)
-        y0, y1, y2, y3 = of_four(mean, i)
-        g = room.response[i // 4]
+    for i in range(response.shape[0]):
+        n0, n1, n2, n3 = of_four(read.pairs, 4 * i)
+        y0, y1, y2, y3 = of_four(mean, 4 * i)
         for j in range(room.nodes):
             flow = node[FLOW + j]
-            r0, r1 = y0 - flow * g[j], y1 - flow * g[SECOND + j]
-            r2, r3 = y2 - flow * g[THIRD + j], y3 - flow * g[FOURTH + j]
+            r0, r1 = y0 - flow * response[i, j], y1 - flow * response[i, SECOND + j]
+            r2, r3 = y2 - flow * response[i, THIRD + j], y3 - flow * response[i, FOURTH + j]
+            rest[i, j], rest[i, SECOND + j], rest[i, THIRD + j], rest[i, FOURTH + j] = r0, r1, r2, r3
             node[MISFIT + j] += n0 * r0 * r0 + n1 * r1 * r1 + (n2 * r2 * r2 + n3 * r3 * r3)
     for j in range(room.nodes):
         misfit = node[MISFIT + j]
         node[LEAST + j] = misfit
-        pair[ODDS + j] = node[BELIEF + j] - HALF * freedom * log(misfit)
-        pair[VOLUME + j], pair[SPREAD + j], pair[LOSS + j] = ZERO, ZERO, ZERO
-        pair[NOISE + j] = misfit / (freedom - TWO)
+        pair[0, ODDS + j] = node[BELIEF + j] - HALF * freedom * log(misfit)
+        pair[0, VOLUME + j], pair[0, SPREAD + j], pair[0, LOSS + j] = ZERO, ZERO, ZERO
+        pair[0, NOISE + j] = misfit / (freedom - TWO)
 
 
 @finite_part
 def share(freedom: Any, room: Any) -> Any:
     """The best score by the least misfits, how many arrivals share the weight, and their mean flow."""
-    node, best = room.node, NOTHING
+    node, most = room.node, LOWEST
     for j in range(room.nodes):
         score = node[BELIEF + j] - HALF * freedom * log(node[LEAST + j])
         node[SCORE + j] = score
-        best = max(best, score)
+        most = max(most, np.int32(RULER * score))
+    best = _f(most) / RULER
     total, squares, flow = ZERO, ZERO, ZERO
     for j in range(room.nodes):
         weight = exp(max(node[SCORE + j] - best, FAINTEST))
@@ -184,23 +189,27 @@ def window(low: Any, step: Any, high: Any, freedom: Any, least: Any, best: Any, 
 
     So with the same flow the data are nearer to it than to a node by no more than that; and never within the noise.
     """
-    node, none = room.node, np.int32(0)
+    node, apart, response, none = room.node, room.apart, room.response, np.int32(0)
     first, last = np.int32(NODES), none
-    for j in range(room.nodes):
-        node[CROSS + j] = ZERO  # the square of the distance from each response to the next
-    for i in range(0, read.time.size, 4):
-        n0, n1, n2, n3 = of_four(read.pairs, i)
-        g = room.response[i // 4]
+    for j in range(
+        2 * room.nodes
+    ):  # from NODES on, the square of the distance from each response to the next
+        apart[j] = ZERO
+    for i in range(response.shape[0]):
+        n0, n1, n2, n3 = of_four(read.pairs, 4 * i)
         for j in range(room.nodes - 1):
-            d0, d1 = g[j] - g[1 + j], g[SECOND + j] - g[SECOND + 1 + j]
-            d2, d3 = g[THIRD + j] - g[THIRD + 1 + j], g[FOURTH + j] - g[FOURTH + 1 + j]
-            node[CROSS + j] += n0 * d0 * d0 + n1 * d1 * d1 + (n2 * d2 * d2 + n3 * d3 * d3)
-    node[MISFIT] = ZERO  # and from the one before
-    for j in range(room.nodes - 1):
-        node[MISFIT + 1 + j] = node[CROSS + j]
+            d0, d1 = (
+                response[i, j] - response[i, 1 + j],
+                response[i, SECOND + j] - response[i, SECOND + 1 + j],
+            )
+            d2, d3 = (
+                response[i, THIRD + j] - response[i, THIRD + 1 + j],
+                response[i, FOURTH + j] - response[i, FOURTH + 1 + j],
+            )
+            apart[NODES + j] += n0 * d0 * d0 + n1 * d1 * d1 + (n2 * d2 * d2 + n3 * d3 * d3)
     for j in range(room.nodes):
-        misfit, apart = node[LEAST + j], max(node[CROSS + j], node[MISFIT + j])
-        nearest: Any = max(ZERO, sqrt(max(ZERO, misfit - least)) - abs(node[TRIED + j]) * sqrt(apart))
+        misfit, far = node[LEAST + j], max(apart[NODES + j], apart[NODES - 1 + j])
+        nearest: Any = max(ZERO, sqrt(max(ZERO, misfit - least)) - abs(node[TRIED + j]) * sqrt(far))
         likely = (
             node[SCORE + j] + HALF * freedom * log(misfit / (least + nearest * nearest)) >= best - NEGLIGIBLE
         )

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel
+from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel, shapes
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
 from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, voxelwise_of
-from bolus_kernels.asl.nodes import Labels, summarise
+from bolus_kernels.asl.nodes import Labels, summarise_tile
 from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
 from bolus_kernels.state import State
-from bolus_kernels.tiles import TILE, gather, time_major
+from bolus_kernels.tiles import TILE, aligned, gather, time_major
 
 MAPS = {"cbf": "ml/100g/min", "att": "s", "abv": "ml/100ml", "aat": "s"}
 NEVER = -1e4
@@ -148,8 +148,7 @@ def _latest(read: Labels) -> float:
 def memory(tables: Responses) -> tuple[NDArray[np.float32], ...]:
     """Memory for one voxel at a time, as `Room` names it."""
     intervals, delays = tables.blood.shape
-    shapes = ((delays // 4, 4 * NODES), (8 * NODES,), (intervals + 1, 5 * NODES), (3, intervals), (2, 9))
-    return tuple(np.empty(shape, np.float32) for shape in shapes)
+    return tuple(aligned(shape) for shape in shapes(intervals, delays))
 
 
 @kernel
@@ -157,19 +156,23 @@ def _kinetic_model(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, log_odds: Any,
     column: Any, read: Any, tables: Any, belief: Any, memory: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
-    response, node, pair, interval, sums = memory
-    room = Room(response, node, pair, interval, sums, NODES)
-    mean, result = np.empty(read.pairs.size, np.float32), np.empty(RESULTS, np.float32)
+    response, rest, node, apart, pair, interval, seen, sums = memory
+    room = Room(response, rest, node, apart, pair, interval, seen, sums, NODES)
+    delays = read.pairs.size
+    mean, result = np.empty(delays, np.float32), np.empty(RESULTS, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
+    means, within = np.empty((delays, TILE), np.float32), np.empty(TILE, np.float32)
     for begin in range(0, curves.shape[1], TILE):
         width = min(TILE, curves.shape[1] - begin)
         gather(curves, begin, width, tile, finite)
+        summarise_tile(tile, column, read.pairs, means, within)
         for place in range(width):
             v = begin + place
-            within = summarise(tile[:, place], column, read.pairs, mean)
-            state[v] = solvable(finite[place], within, t1_tissue[v], slice_delay[v], noise[v])
+            for i in range(delays):
+                mean[i] = means[i, place]
+            state[v] = solvable(finite[place], within[place], t1_tissue[v], slice_delay[v], noise[v])
             if state[v] == 0:
                 rate = ONE / t1_tissue[v]
                 local = of_voxel(belief, noise[v], arrival[v], precision[v], log_odds[v])
-                voxel_components(mean, within, rate, slice_delay[v], read, tables, local, room, result)
+                voxel_components(mean, within[place], rate, slice_delay[v], read, tables, local, room, result)
                 found[:, v] = result

@@ -23,12 +23,15 @@ from bolus_kernels.asl.components.artery import (
     TWO,
     VOLUME,
     ZERO,
+    fit_artery,
     intervals,
     lower,
     score_artery,
+    sum_anew,
 )  # fmt: skip
 from bolus_kernels.asl.components.grid import NOTHING, respond, score, share, window
 from bolus_kernels.asl.components.response import LATEST_SLICE
+from bolus_kernels.asl.posterior import LOWEST, RULER
 from bolus_kernels.jit import finite_part, part
 from bolus_kernels.scalar import exp, log
 from bolus_kernels.state import State
@@ -75,21 +78,30 @@ def voxel_components(
         freedom += read.pairs[i]
     floor = within + belief.noise_weight * belief.noise_variance
     fade = exp(-late * read.rate_blood)
-    intervals(mean, fade, late, read, tables, belief, room)
+    intervals(fade, late, read, tables, belief, room)
+    low, high, step = -late, belief.arrival_most, (belief.arrival_most + late) / _f(NODES - 1)
+    respond(low, step, rate, TYPICAL_FLOW, late, fade, read, tables, belief, room)
+    score(mean, freedom, floor, read, belief, room)
+    best, sharing, alone_flow = share(freedom, room)
+    alone_low, alone_high = window(low, step, high, freedom, floor, best, read, room)
+    _fit_arteries(mean, low, high, step, late, fade, floor, read, tables, belief, room)
+    best, sharing, both_flow = share(freedom, room)
+    both_low, both_high = window(low, step, high, freedom, floor, best, read, room)
     for model in range(2):
-        low, high, flow, step = -late, belief.arrival_most, TYPICAL_FLOW, ZERO
-        count = tables.blood.shape[0] if model == 1 else 0
-        for level in range(LEVELS):
+        low, high, flow = alone_low, alone_high, alone_flow
+        if model == 1:
+            low, high, flow = both_low, both_high, both_flow
+        for level in range(1, LEVELS):
             step = (high - low) / _f(NODES - 1)
             respond(low, step, rate, flow, late, fade, read, tables, belief, room)
             score(mean, freedom, floor, read, belief, room)
-            for k in range(count):  # no artery fills after the tissue
-                if tables.early[k] < high and tables.late[k] > -late:
-                    lower(k, mean, low, step, fade, floor, read, tables, belief, room)
+            if model == 1:
+                _fit_arteries(mean, low, high, step, late, fade, floor, read, tables, belief, room)
             best, sharing, flow = share(freedom, room)
-            if step < FINEST or (level > 0 and sharing > RESOLVED):
+            if step < FINEST or sharing > RESOLVED or level == LEVELS - 1:
                 break
             low, high = window(low, step, high, freedom, floor, best, read, room)
+        count = tables.blood.shape[0] if model == 1 else 0
         for k in range(count):
             if tables.early[k] < high and tables.late[k] > -late:
                 score_artery(k, low, step, late, freedom, tables, belief, room)
@@ -101,18 +113,32 @@ def voxel_components(
 
 
 @finite_part
+def _fit_arteries(
+    mean: Any, low: Any, high: Any, step: Any, late: Any, fade: Any, floor: Any, read: Any, tables: Any, belief: Any,
+    room: Any,
+) -> None:  # fmt: skip
+    """Beside every arrival of a grid, an artery that filled within each interval; none fills after the tissue."""
+    for k in range(tables.blood.shape[0]):
+        if tables.early[k] < high and tables.late[k] > -late:
+            if fit_artery(k, room):
+                sum_anew(k, mean, fade, floor, read, tables, belief, room)
+            lower(k, low, step, tables, room)
+
+
+@finite_part
 def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tables: Any, room: Any) -> None:
     """Sum over the arrivals of a model, and its arterial intervals; of an interval the arrival within is unknown."""
-    node, sums, best = room.node, room.sums[model], NOTHING
+    node, pair, sums, most = room.node, room.pair, room.sums, LOWEST
     first, stop = (1, count + 1) if model == 1 else (0, 1)
     for k in range(first, stop):
-        for j in range(room.nodes):
-            best = max(best, room.pair[k, ODDS + j])
-    for i in range(sums.size):
-        sums[i] = ZERO
+        if pair[k, ODDS] != NOTHING:
+            for j in range(room.nodes):
+                most = max(most, np.int32(RULER * pair[k, ODDS + j]))
+    best = _f(most) / RULER
+    for i in range(sums.shape[1]):
+        sums[model, i] = ZERO
     for k in range(first, stop):
-        pair = room.pair[k]
-        if pair[ODDS] == NOTHING:
+        if pair[k, ODDS] == NOTHING:
             continue
         mass, ff, f, d, dd, a, aa, da, dada = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
         begin, end, centre, decay = ZERO, ZERO, ZERO, ZERO
@@ -121,37 +147,37 @@ def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tabl
             centre = tables.middle[k - 1]
             decay = ZERO if read.pulsed else read.rate_blood
         for j in range(room.nodes):
-            w = exp(max(pair[ODDS + j] - best, FAINTEST))
+            w = exp(max(pair[k, ODDS + j] - best, FAINTEST))
             arrival, volume, spread, loss = (
                 low + step * PLACE[j],
-                pair[VOLUME + j],
-                pair[SPREAD + j],
-                pair[LOSS + j],
+                pair[k, VOLUME + j],
+                pair[k, SPREAD + j],
+                pair[k, LOSS + j],
             )
             flow, until = node[FLOW + j] - loss * volume, max(begin, min(end, arrival))
             middle, width = HALF * (begin + until), until - begin
             filled = volume * (ONE + decay * (middle - centre))
             mass += w
             f += w * flow
-            ff += w * (pair[NOISE + j] * node[INVERSE + j] + loss * loss * spread + flow * flow)
+            ff += w * (pair[k, NOISE + j] * node[INVERSE + j] + loss * loss * spread + flow * flow)
             d += w * arrival
             dd += w * arrival * arrival
             a += w * filled
             aa += w * (spread + filled * filled * (ONE + decay * decay * width * width / _f(12)))
             da += w * middle
             dada += w * (middle * middle + width * width / _f(12))
-        sums[MASS] += mass
-        sums[F] += f
-        sums[FF] += ff
-        sums[D] += d
-        sums[DD] += dd
-        sums[A] += a
-        sums[AA] += aa
-        sums[DA] += da
-        sums[DADA] += dada
-    for i in range(1, sums.size):
-        sums[i] /= max(sums[MASS], FAINT)
-    sums[MASS] = log(max(sums[MASS] * step, FAINT)) + best if stop > first else NOTHING
+        sums[model, MASS] += mass
+        sums[model, F] += f
+        sums[model, FF] += ff
+        sums[model, D] += d
+        sums[model, DD] += dd
+        sums[model, A] += a
+        sums[model, AA] += aa
+        sums[model, DA] += da
+        sums[model, DADA] += dada
+    for i in range(1, sums.shape[1]):
+        sums[model, i] /= max(sums[model, MASS], FAINT)
+    sums[model, MASS] = log(max(sums[model, MASS] * step, FAINT)) + best if stop > first else NOTHING
 
 
 @finite_part

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
-from bolus_kernels.asl.nodes import AGO, LEFT, SHOWN
+from bolus_kernels.asl.nodes import AGO, LEAST_RATE, LEFT, MOST_FLOW, SHOWN, TYPICAL_FLOW
 from bolus_kernels.asl.partial_volume.plane import (
     GREY,
     MISFIT,
@@ -19,7 +19,7 @@ from bolus_kernels.asl.partial_volume.plane import (
     moments,
     weigh,
 )
-from bolus_kernels.asl.posterior import FINEST, HALF, LEAST_RATE, MOST_FLOW, ONE, TYPICAL_FLOW, ZERO
+from bolus_kernels.asl.posterior import FINEST, HALF, ONE, ZERO
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import BLOCKS, FINE, FOUR, WORK, Labels, tabulate
+from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, Labels, tabulate
 from bolus_kernels.asl.posterior import voxel_posterior
 from bolus_kernels.asl.spatial.belief import CERTAIN, VALID, Beliefs, local
 from bolus_kernels.asl.spatial.belief import FOUR as VALUES
@@ -76,7 +76,7 @@ def fit(
 @cache
 def _fit(delays: int) -> Callable[..., None]:
     """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
-    groups, responses = delays // 4, 4 * FINE
+    groups, responses = delays // 4, 4 * NODES
 
     def fit_posterior(
         means: Any, noise: Any, rate: Any, slice_delay: Any, belief: Any, belief_sd: Any, early: Any, early_sd: Any,
@@ -88,8 +88,7 @@ def _fit(delays: int) -> Callable[..., None]:
             return
         mean = cuda.local.array(delays, float32)
         table = cuda.local.array((groups, FOUR), float32)
-        work = cuda.local.array((1, BLOCKS, WORK), float32)
-        response = cuda.local.array((1, groups, BLOCKS, responses), float32)
+        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32))
         result = cuda.local.array(4, float32)
         for i in range(delays):
             mean[i] = means[i, v]
@@ -99,9 +98,7 @@ def _fit(delays: int) -> Callable[..., None]:
         )  # fmt: skip
         prior = local(belief[v], belief_sd[v], early[v], early_sd[v], noise[v], scalars[3])
         tabulate(labels, table)
-        voxel_posterior(
-            mean, ZERO, rate[v], slice_delay[v], False, labels, prior, table, response, work, result
-        )
+        voxel_posterior(mean, ZERO, rate[v], slice_delay[v], False, labels, prior, table, grid, grid, result)
         flow[v], flow_sd[v], arrival[v], arrival_sd[v] = result[0], result[1], result[2], result[3]
 
     return fit_posterior

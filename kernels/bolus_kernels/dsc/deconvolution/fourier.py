@@ -146,7 +146,6 @@ def product(matrix: Any, tile: Any, result: Any) -> None:
     Four rows are one slice with fixed steps: then two slices are compared for overlap, not eight rows.
     """
     x, y = tile.ravel(), result.ravel()
-    y[:] = 0
     for r in range(0, matrix.shape[0], 4):
         a, b, c, d = matrix[r], matrix[r + 1], matrix[r + 2], matrix[r + 3]
         to = y[r * TILE : (r + 4) * TILE]
@@ -156,6 +155,14 @@ def product(matrix: Any, tile: Any, result: Any) -> None:
             b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
             c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
             d0, d1, d2, d3 = d[k], d[k + 1], d[k + 2], d[k + 3]
+            if k == 0:  # what is not read need not be set to zero before
+                for v in range(TILE):
+                    x0, x1, x2, x3 = of[v], of[v + TILE], of[v + TWO], of[v + THREE]
+                    to[v] = a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                    to[v + TILE] = b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                    to[v + TWO] = c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                    to[v + THREE] = d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+                continue
             for v in range(TILE):
                 x0, x1, x2, x3 = of[v], of[v + TILE], of[v + TWO], of[v + THREE]
                 to[v] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3

@@ -150,6 +150,7 @@ def _osvd(
         np.empty((waves.shape[0], 8 * SPAN), np.float32),
         np.zeros(2 * MARGIN + 4 * SPAN, np.float32),
     )
+    column = ranked.ravel()
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         transform(curves, begin, width, forth, rows, turns, halves, inner, ranked, finite)
@@ -157,7 +158,8 @@ def _osvd(
         for v in range(width):
             pairs[: 2 * GROUP * groups[until[v]]] = ZERO
             for i in range(until[v]):
-                pairs[2 * place[i]], pairs[2 * place[i] + 1] = ranked[2 * i, v], ranked[2 * i + 1, v]
+                to, of = 2 * place[i], 2 * TILE * i + v
+                pairs[to], pairs[to + 1] = column[of], column[of + TILE]
             most, left = most_pairs(pairs, until[v], waves, place, groups, weight, bend, limit, parts, sums)
             if not finite[v]:
                 state[begin + v] = NOT_FINITE

@@ -80,7 +80,7 @@ def _summary(
 ) -> None:  # fmt: skip
     times, n = curves.shape
     tile, back = np.zeros((times, TILE), np.float32), np.zeros((times, TILE), np.float32)
-    finite = np.empty(TILE, np.bool_)
+    misfits, finite = np.empty((times, TILE), np.float64), np.empty(TILE, np.bool_)
     high, at, top = np.empty(TILE, np.float32), np.empty(TILE, np.int32), np.empty(TILE, np.float32)
     noise, begun = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     lowest, recovered = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
@@ -89,7 +89,7 @@ def _summary(
         gather(curves, begin, width, tile, finite)
         _peak(tile, first, high, at, top)
         _noise(tile, first, stop, noise)
-        arrival(tile, first, at, linear, back, begun)
+        arrival(tile, first, at, linear, back, misfits, begun)
         _recovery(echo, begin, width, echo_time, at, begun, after, until, lowest, recovered)
         cut = slice(begin, begin + width)
         arrived, late, back_up, fall, clear = bat[cut], ttp[cut], psr[cut], height[cut], cnr[cut]
@@ -113,11 +113,13 @@ def _peak(tile: Any, first: int, high: Any, at: Any, top: Any) -> None:
     """The greatest sample from `first` on, where it is, and where between samples a parabola puts it."""
     times = tile.shape[0]
     high[:], top[:] = -HUGE, ZERO
-    for t in range(first, times):
-        now, row = _f(t), tile[t]
+    for t in range(first, times, 2):  # the last once more where their number is odd
+        now, row, after = _f(t), tile[t], tile[min(t + 1, times - 1)]
         for v in range(TILE):
-            c, highest, last = row[v], high[v], top[v]
-            top[v] = now if c > highest else last
+            c, then, highest, last = row[v], after[v], high[v], top[v]
+            higher = then > c
+            c, place = (then if higher else c), (now + ONE if higher else now)
+            top[v] = place if c > highest else last
             high[v] = c if c > highest else highest
     for v in range(TILE):
         at[v] = p = np.int32(top[v])

@@ -1,0 +1,64 @@
+"""Many small scans: what a scan costs beside its computation, what a rerun costs, and what kills cost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cohort.commands import SMALL, bare, digest, run, states
+from benchmarks.cohort.killed import KILLS, killed
+from bolus.phantom import write_cohort
+
+MANY = int(os.environ.get("BOLUS_COHORT", "2000"))
+ROUNDS = 3
+Row = dict[str, Any]
+
+
+def small_scans(root: Path) -> list[Row]:
+    """Of several rounds, each the bare processes and then the run, the least time of each counts."""
+    data = root / "small"
+    write_cohort(data, MANY, **SMALL)
+    write_cohort(root / "one", 1, **SMALL)
+    run(root / "one", root / "first")  # compiles what has to be
+    rounds = [(bare(data, root / f"bare{k}"), run(data, root / f"out{k}", MANY)) for k in range(ROUNDS)]
+    out = root / "out0"
+    least, took = (min(one.wall for one in side) for side in zip(*rounds, strict=True))
+    alone, whole = (min(one.processor for one in side) for side in zip(*rounds, strict=True))
+    grown = max(one.grown for _, one in rounds)
+    again = run(data, out).wall
+    kills, resumed = killed(data, root / "killed", MANY)
+    same = digest(root / "killed") == digest(out)
+    done = sum(state.startswith("done") for state in states(out))
+    return [
+        {
+            "what": f"{MANY} small scans in one run, from the command to its end",
+            "rate": MANY / took,
+            "ratio": least / took,
+            "against": "as many processes without ledger or scheduler",
+        },
+        {
+            "what": "processor time of ledger, scheduler and driver",
+            "said": f"{1000 * (whole - alone) / MANY:.1f} ms a scan of {1000 * alone / MANY:.1f}: "
+            f"{100 * (whole / alone - 1):+.1f} % (5)",
+            "value": whole / alone - 1,
+        },
+        {
+            "what": "driver's memory, first tenth to last scan",
+            "said": f"{grown:+.1f} MiB (50)",
+            "value": grown,
+            "failed": grown > 50,
+        },
+        {
+            "what": f"running again over {MANY} scans",
+            "said": f"{again:.1f} s (5)",
+            "value": again,
+            "failed": again > 5,
+        },
+        {
+            "what": f"killed {kills} times at random, resumed",
+            "said": f"{resumed} of {MANY} done, maps {'identical' if same else 'NOT identical'}; {done} undisturbed",
+            "value": resumed,
+            "failed": not (same and resumed == done == MANY and kills == KILLS),
+        },
+    ]

@@ -1,0 +1,69 @@
+"""A handful of scans at a time: small ones go to a worker together, so that sending them costs next to nothing."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from bolus_cluster.ledger.records import look_up
+from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, row_of
+
+MOST = 16
+"""Scans in a handful at most: so many at most are begun again when the one before them kills their worker."""
+WORTH = 2.0
+"""Seconds that a handful is to take: hundreds of times what it costs to send it, and no time to wait for it."""
+MEMORY = 0.2
+"""Weight of a new scan in the running mean of what scans take."""
+
+_turn = threading.Lock()
+"""Held by the handful that a process is at: small scans are mostly work of the interpreter, and two threads with such
+work only take it from each other. The next handful is there already."""
+
+
+@dataclass
+class Pace:
+    """How many scans are worth sending together, by how long the last ones took; fewer when few are left.
+
+    left : scans that are not handed out yet. takers : handfuls in the air at a time.
+    """
+
+    left: int
+    takers: int
+    seconds: float = math.inf
+
+    def scans(self) -> int:
+        """How many scans the next handful holds; at least one."""
+        worth = int(min(MOST, WORTH / max(self.seconds, 1e-3)))
+        fair = self.left // (2 * self.takers)  # so the last handfuls are small, and all workers end together
+        return max(1, min(worth, fair))
+
+    def handed_out(self, scans: int) -> None:
+        """So many more are in the air."""
+        self.left -= scans
+
+    def told(self, row: Row) -> None:
+        """A scan came back: the next handfuls are as its kind is."""
+        if math.isinf(self.seconds):
+            self.seconds = row.seconds
+        self.seconds += MEMORY * (row.seconds - self.seconds)
+
+
+def attempt_each(jobs: Sequence[Job]) -> list[Row]:
+    """Compute scans one after another, each within its deadline; raises what `attempt` raises.
+
+    A scan that comes alone is read and written while another is computed; several have the process to themselves.
+    """
+    with _turn if len(jobs) > 1 else nullcontext():
+        return [attempt_in_time(job) for job in jobs]
+
+
+def landed_of(jobs: Sequence[Job]) -> list[Row]:
+    """The rows of those scans of a lost handful that were entered before its worker was lost, in order."""
+    found = (look_up(job.out, job.scan.key) for job in jobs)
+    new = (
+        record for record, job in zip(found, jobs, strict=True) if record and record.attempts > job.attempts
+    )
+    return list(map(row_of, new))

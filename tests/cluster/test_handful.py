@@ -1,0 +1,171 @@
+"""Handfuls of scans: as many as are worth it, and of one whose worker is lost only the scan at fault suffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import KilledWorker
+
+from bolus.phantom import write_cohort
+from bolus.recipe import load
+from bolus.series import Scan
+from bolus_cluster.ledger.records import Record, enter, records
+from bolus_cluster.workers import stream as streaming
+from bolus_cluster.workers.alone import Death
+from bolus_cluster.workers.attempt import Job, Row
+from bolus_cluster.workers.handful import MOST, Pace, landed_of
+from bolus_cluster.workers.stream import stream
+from tests.cluster.saboteur import begin, environment, finish, starts
+
+
+def job(out: Path, number: int, attempts: int = 0) -> Job:
+    scan = Scan(f"{number:03d}", None, "dsc", f"sub-{number:03d}", (Path("a.nii"),), (Path("a.json"),))
+    return Job(scan, out, out, load(None), "s", "cpu", attempts=attempts)
+
+
+def done(each: Job, seconds: float = 0.01) -> Row:
+    """A scan that was computed and entered."""
+    record = Record(
+        each.scan.key, each.scan.subject, None, "dsc", "done", attempts=each.attempts + 1, seconds=seconds
+    )
+    enter(each.out, record)
+    return Row(each.scan.key, "done", seconds=seconds)
+
+
+class Landed:
+    """A task that is over: with a result, or with its worker lost."""
+
+    def __init__(self, function: Callable[..., Any], given: Any) -> None:
+        self.lost: KilledWorker | None = None
+        try:
+            self.given = function(given)
+        except KilledWorker as error:
+            self.lost = error
+
+    def exception(self) -> KilledWorker | None:
+        return self.lost
+
+    def result(self) -> Any:
+        return self.given
+
+    def cancelled(self) -> bool:
+        return False
+
+    def add_done_callback(self, tell: Callable[[Landed], None]) -> None:
+        tell(self)
+
+
+class Cluster:
+    """A client of Dask whose tasks are over as soon as they are sent."""
+
+    status = "running"
+
+    def __init__(self) -> None:
+        self.sent: list[list[str]] = []
+
+    def submit(self, function: Callable[..., Any], given: Any, pure: bool) -> Landed:
+        jobs = given if isinstance(given, Sequence) else [given]
+        self.sent.append([each.scan.subject for each in jobs])
+        return Landed(function, given)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setattr(streaming, "attempt_each", lambda jobs: [done(each) for each in jobs])
+    return Cluster()
+
+
+def test_small_scans_go_together_and_the_last_ones_alone(tmp_path: Path, cluster: Cluster) -> None:
+    jobs = [job(tmp_path, number) for number in range(300)]
+    rows = list(stream(cluster, jobs, 300, 2))  # type: ignore[arg-type]
+    assert sorted(row.scan for row in rows) == [each.scan.key for each in jobs]
+    assert list(chain(*cluster.sent)) == [each.scan.subject for each in jobs]
+    sizes = list(map(len, cluster.sent))
+    assert sizes[0] == sizes[-1] == 1 and max(sizes) == MOST
+    assert len(sizes) < 60
+
+
+def test_large_scans_go_one_by_one() -> None:
+    pace = Pace(1000, 3)
+    for _ in range(50):
+        assert pace.scans() == 1
+        pace.told(Row("a", "done", seconds=2.5))
+    for _ in range(50):
+        pace.told(Row("a", "done", seconds=0.02))
+    assert pace.scans() == MOST
+    pace.handed_out(985)
+    assert pace.scans() == 2
+    pace.handed_out(15)
+    assert pace.scans() == 1
+
+
+def test_of_a_lost_handful_only_the_scan_it_was_at_is_tried_alone(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killer, alone = "100", []
+
+    def each_of(jobs: Sequence[Job]) -> list[Row]:
+        rows = []
+        for one in jobs:
+            if one.scan.subject == killer:
+                raise KilledWorker("task", None, 0)
+            rows.append(done(one))
+        return rows
+
+    def in_its_own(one: Job) -> Row | Death:
+        alone.append(one.scan.subject)
+        return Death(-9)
+
+    monkeypatch.setattr(streaming, "attempt_each", each_of)
+    monkeypatch.setattr(streaming, "attempt_alone", in_its_own)
+    jobs = [job(tmp_path, number) for number in range(200)]
+    rows = list(stream(cluster, jobs, 200, 2))  # type: ignore[arg-type]
+    assert [row.scan for row in rows if row.code == "E_WORKER_DIED"] == [f"sub-{killer}_dsc"]
+    assert len(rows) == len({row.scan for row in rows}) == 200
+    assert alone == [killer, killer]  # in a process of its own, and once more beside nothing
+    (lost,) = [sent for sent in cluster.sent if killer in sent and len(sent) > 1]
+    assert lost.index(killer) not in (0, len(lost) - 1), "some were done before it, some not begun"
+    assert {record.scan: record.attempts for record in records(tmp_path) if record.state == "done"} == {
+        each.scan.key: 1 for each in jobs if each.scan.subject != killer
+    }
+    again = [sent for sent in cluster.sent if sent == lost[lost.index(killer) + 1 :]]
+    assert len(again) == 1
+
+
+def test_a_scan_that_was_entered_before_its_worker_was_lost_is_not_computed_again(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def entered_and_lost(jobs: Sequence[Job]) -> list[Row]:
+        for one in jobs:
+            done(one)
+        raise KilledWorker("task", None, 0)
+
+    monkeypatch.setattr(streaming, "attempt_each", entered_and_lost)
+    jobs = [job(tmp_path, number) for number in range(3)]
+    assert [row.state for row in stream(cluster, jobs, 3, 1)] == ["done"] * 3  # type: ignore[arg-type]
+
+
+def test_a_record_of_an_earlier_run_is_no_landing(tmp_path: Path) -> None:
+    first, second = job(tmp_path, 1), job(tmp_path, 2)
+    done(first)
+    assert [row.scan for row in landed_of([first, second])] == ["sub-001_dsc"]
+    assert landed_of([replace(first, attempts=1), second]) == []
+
+
+def test_a_killer_among_small_scans_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    count, data, out = 60, tmp_path / "data", tmp_path / "out"
+    write_cohort(data, count, shape=(24, 24, 4), volumes=40, contrasts=("dsc",))
+    code, said = finish(begin(data, out, "--workers", 2, env=environment(tmp_path, sub_30_dsc="kill")))
+    assert code == 1, said
+    found = {record.scan: record for record in records(out)}
+    assert [scan for scan, record in found.items() if record.state == "failed"] == ["sub-30_dsc"]
+    assert len(found) == count
+    began = {scan: len(starts(tmp_path, scan)) for scan in found}
+    assert began.pop("sub-30_dsc") == 3
+    # beside it in the same worker one scan was under way, and another may be while it is the last in the air
+    assert sum(number - 1 for number in began.values()) <= 2, began
