@@ -34,7 +34,7 @@ MORE_REGISTERS = {
     "_best": 176,  # double precision takes two registers a number: four blocks or fewer are enough for its few sums
     "_areas": 224,  # likewise
     "_bayes": 168,  # three lattices and a room of twelve arrays, whose places are told from their strides
-    "_posterior": 216,  # likewise, two models over one room
+    "_posterior": 240,  # likewise, two models over one room
     "regress": 232,  # the shares around a voxel stay in registers
 }
 """Kernels that may take more than that."""
