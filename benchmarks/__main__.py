@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.catalogue import ALL, BENCHMARKS, RESULTS
+from bolus_kernels.device import DeviceUnavailable
 
 FOLDER = Path(__file__).resolve().parent / "results"
 
@@ -29,7 +30,10 @@ def main() -> None:
     if chosen.name == ALL:
         failed = _all(chosen.out)
     elif chosen.name != RESULTS:
-        failed = _one(chosen.name, chosen.out)
+        try:
+            failed = _one(chosen.name, chosen.out)
+        except DeviceUnavailable as none:
+            raise SystemExit(f"{chosen.name}: there is no GPU here: {none}") from None
     _report(chosen.out)
     if failed:
         raise SystemExit(1)

@@ -36,7 +36,7 @@ BENCHMARKS = {
     "growth": Benchmark("benchmarks.growth", "How does a run grow with its scans and its workers?", False, GROWTH),
     "cohort": Benchmark("benchmarks.cohort", "How long does a cohort take, and what do kills cost?", False),
     "store": Benchmark("benchmarks.store", "How fast is one map, or one voxel, of all scans read?", False),
-    "gpu": Benchmark("benchmarks.gpu", "What does a GPU do, and does it agree with the CPU?", False),
+    "gpu": Benchmark("benchmarks.gpu.visit", "What does a GPU do, and does it agree with the CPU?", False),
     "accuracy": Benchmark("benchmarks.accuracy", "How near is each method to reference and truth?", note=ACCURACY),
     "peers": Benchmark("benchmarks.peers.compare", "How do others do on the same voxels?", note=PEERS),
     "aif": Benchmark("benchmarks.dsc.aif", "Is the arterial input found, and is its area right?"),

@@ -13,8 +13,9 @@ from benchmarks import example, scaling
 from benchmarks.clock import least
 from benchmarks.peers.loops import csvd_loop, curve_fit_loop, osvd_by_threshold, osvd_loop
 from bolus_kernels.device import cpu
-from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.concentration import relaxation
 from bolus_kernels.dsc.deconvolution.circulant import spectrum
+from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.leakage.design import volume_weights
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.linear import weighted_sums

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 OWN_MEMORY = 400 << 20
 """Bytes that a worker takes before it has read anything: Python, NumPy, the kernels."""
-OVERLAP = {"cpu": 2, "cuda": 3}
-"""Scans under way in each worker of this machine: while one is computed, another waits for the disk."""
+OVERLAP = 2
+"""Scans under way in each worker: while one is computed, another waits for the disk. Beside a GPU, for each of the
+worker's processors, and one: it takes what they have prepared."""
 
 
 def crew_of(request: Request, chosen: device.Device, scans: Sequence[Scan]) -> Crew:
@@ -29,15 +30,18 @@ def crew_of(request: Request, chosen: device.Device, scans: Sequence[Scan]) -> C
     most = max(map(memory_of, scans), default=0)
     if request.cluster != "local":
         return Crew(request.workers or 1, memory=OWN_MEMORY + most)
-    processors = device.processors()
+    processors, free = device.processors(), device.free_memory(device.cpu())
     gpus = device.gpus() if chosen.kind == "cuda" else ()
     wanted = request.workers
     if wanted is None:
-        room = device.free_memory(device.cpu()) // (OWN_MEMORY + OVERLAP[chosen.kind] * most)
-        wanted = len(gpus) or max(1, min(processors, room))
+        wanted = len(gpus) or max(1, min(processors, free // (OWN_MEMORY + OVERLAP * most)))
     workers = min(wanted, len(scans))
-    overlap = min(OVERLAP[chosen.kind], math.ceil(len(scans) / workers)) if workers else 1
-    return Crew(workers, max(1, processors // max(1, workers)), overlap, gpus, OWN_MEMORY + overlap * most)
+    threads, each = max(1, processors // max(1, workers)), free // max(1, workers)
+    overlap = OVERLAP
+    if chosen.kind == "cuda":
+        overlap = max(OVERLAP, min(threads + 1, (each - OWN_MEMORY) // max(1, most)))
+    overlap = min(overlap, math.ceil(len(scans) / workers)) if workers else 1
+    return Crew(workers, threads, overlap, gpus, OWN_MEMORY + overlap * most)
 
 
 def memory_of(scan: Scan) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore, Lock
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.connected import filled, largest_part
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.clusters import moved
-from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.concentration import relaxation
+from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.dsc.traits import level_of, marked_mean, mean_curve, shape_of
 from bolus_kernels.method import Contrast
@@ -39,17 +41,28 @@ log = logging.getLogger("bolus")
 
 @dataclass(frozen=True)
 class Turns:
-    """Who may read, compute and write at the moment, where several scans are under way in one process.
-
-    With a lock for each, the next scan is read and the last one written while one is computed.
-    """
+    """Who may read, prepare, compute and write at the moment, where several scans are under way in one process."""
 
     read: AbstractContextManager[Any]
+    prepare: AbstractContextManager[Any]
     compute: AbstractContextManager[Any]
     write: AbstractContextManager[Any]
 
 
-FREE = Turns(nullcontext(), nullcontext(), nullcontext())
+FREE = Turns(nullcontext(), nullcontext(), nullcontext(), nullcontext())
+
+
+def turns(device: Device) -> Turns:
+    """Turns for the scans that are under way in this process.
+
+    A processor reads the next scan and writes the last one while it prepares and computes one. Beside a GPU, which
+    computes one, the processors have nothing else to do: each of them reads, prepares or writes another.
+    """
+    if device.kind == "cpu":
+        busy = Lock()
+        return Turns(Lock(), busy, busy, Lock())
+    processors = BoundedSemaphore(device.threads)
+    return Turns(processors, processors, Lock(), processors)
 
 
 def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns = FREE) -> Outcome:
@@ -60,9 +73,10 @@ def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns 
     started = time.perf_counter()
     with turns.read:
         series = read(scan, recipe["asl.bolus_duration"] or None)
-    with turns.compute:
+    with turns.prepare:
         curves = prepare(series, recipe)
         del series
+    with turns.compute:
         maps = compute(curves, recipe, device)
         del curves
     with turns.write:

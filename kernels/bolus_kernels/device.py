@@ -26,7 +26,7 @@ class DeviceUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Device:
-    """A machine that runs kernels: `cpu` with so many threads, or one `cuda` device."""
+    """A machine that runs kernels: `cpu` with so many threads, or one `cuda` device, and the threads beside it."""
 
     kind: Kind
     name: str
@@ -39,7 +39,7 @@ def cpu(threads: int = 1) -> Device:
 
 
 def select(kind: str, threads: int = 1) -> Device:
-    """The device named `auto`, `cpu` or `cuda`; `auto` takes a usable GPU where there is one.
+    """The device named `auto`, `cpu` or `cuda`, with so many threads; `auto` takes a usable GPU where there is one.
 
     Raises DeviceUnavailable for `cuda` without a usable GPU, ValueError for another name.
     """
@@ -49,7 +49,7 @@ def select(kind: str, threads: int = 1) -> Device:
         raise ValueError(f"no device is called {kind!r}: expected auto, cpu or cuda")
     reason = why_no_cuda()
     if reason is None:
-        return Device("cuda", cuda_name())
+        return Device("cuda", cuda_name(), max(1, threads))
     if kind == "cuda":
         raise DeviceUnavailable(reason)
     return cpu(threads)
@@ -85,7 +85,8 @@ def cuda_name() -> str:
 def free_memory(device: Device) -> int:
     """Bytes that a computation on `device` may still take; on the host never more than a batch job was granted."""
     if device.kind == "cuda":
-        return int(cupy().cuda.runtime.memGetInfo()[0])
+        kept = cupy().get_default_memory_pool().free_bytes()  # by CuPy, of arrays that are no more
+        return int(cupy().cuda.runtime.memGetInfo()[0]) + int(kept)
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
@@ -135,14 +136,57 @@ def release_memory() -> None:
         cupy().get_default_memory_pool().free_all_blocks()
 
 
-def on_device(array: NDArray[Any]) -> Any:
-    """A copy of an array in the memory of the current GPU."""
-    return cupy().asarray(array)
+def is_on_device(array: Any) -> bool:
+    """Whether an argument is an array in the memory of a GPU."""
+    return isinstance(array, cupy().ndarray)
 
 
-def empty_on_device(shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+def on_device(array: Any) -> Any:
+    """An array in the memory of the current GPU, in C order: itself where it is that already, else a copy.
+
+    The copy is made in the current stream. From pinned memory, which must stay as it is until then, nothing waits.
+    """
+    if is_on_device(array):
+        return cupy().ascontiguousarray(array)
+    there = cupy().empty(array.shape, array.dtype)
+    there.set(array, stream=current_stream())
+    return there
+
+
+def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array in the memory of the current GPU, holding whatever was there."""
     return cupy().empty(shape, dtype)
+
+
+def full_on_device(shape: tuple[int, ...], dtype: Any, value: Any) -> Any:
+    """An array in the memory of the current GPU, holding one value throughout."""
+    return cupy().full(shape, value, dtype)
+
+
+def bring_back(array: Any, pinned_memory: NDArray[Any]) -> None:
+    """Copy a GPU's array into pinned memory in the current stream, and wait for nothing."""
+    array.get(out=pinned_memory, blocking=False)
+
+
+def pinned(size: int) -> NDArray[np.uint8]:
+    """So many bytes of the host's memory that stay where they are: a GPU copies from and to them by itself."""
+    return np.frombuffer(cupy().cuda.alloc_pinned_memory(max(1, size)), np.uint8, size)
+
+
+def current_stream() -> Any:
+    """The stream in which this thread's work on the GPU is done, one thing after another."""
+    return cupy().cuda.get_current_stream()
+
+
+def streams(count: int) -> list[Any]:
+    """So many streams: the current one, or others that begin once all that it was asked for so far is done."""
+    now = current_stream()
+    if count == 1:
+        return [now]
+    so_far, others = now.record(), [cupy().cuda.Stream(non_blocking=True) for _ in range(count)]
+    for other in others:
+        other.wait_event(so_far)
+    return others
 
 
 def from_device(array: Any) -> NDArray[Any]:

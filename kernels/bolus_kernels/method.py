@@ -38,9 +38,9 @@ class Parameter:
 class Method:
     """One way from curves to maps, found on the shelf by its name.
 
-    `function(curves, protocol, parameters, device)` takes curves : (n, t) float32 and gives the maps
-    named in `maps`, each (n,) float32 in the unit said there, and "state" : (n,) uint8. `choices` are
-    the parameters that take one of several names, the first by default.
+    `function(curves, protocol, parameters, device)` takes curves : (n, t) float32, which may lie in the memory
+    of the device already, and gives the maps named in `maps`, each (n,) float32 in the unit said there, and
+    "state" : (n,) uint8. `choices` are the parameters that take one of several names, the first by default.
     """
 
     name: str

@@ -62,8 +62,16 @@ def test_there_is_a_worker_for_each_gpu_and_each_finds_its_own(
     shared: Path, scans: list[Scan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "gpus", lambda: ("0", "1"))
-    crew = crew_of(asked(shared), Device("cuda", "a GPU"), 10 * scans)
-    assert (crew.workers, crew.overlap, crew.gpus) == (2, 3, ("0", "1"))
+    monkeypatch.setattr(device, "processors", lambda: 16)
+    monkeypatch.setattr(crews, "memory_of", lambda scan: 1 << 30)
+    for room, overlap in (
+        (20, 9),
+        (5, 5),
+        (1, 2),
+    ):  # in memory, of the 8 processors of each and one to compute
+        monkeypatch.setattr(device, "free_memory", lambda where, room=room: 2 * (OWN_MEMORY + (room << 30)))
+        crew = crew_of(asked(shared), Device("cuda", "a GPU"), 10 * scans)
+        assert (crew.workers, crew.threads, crew.overlap, crew.gpus) == (2, 8, overlap, ("0", "1"))
     found = [each["CUDA_VISIBLE_DEVICES"] for each in environment_of(5, ("GPU-a", "GPU-b"))]
     assert found == ["GPU-a", "GPU-b", "GPU-a", "GPU-b", "GPU-a"]
     assert environment_of(2, ()) == [dict(os.environ)] * 2

@@ -13,6 +13,7 @@ from bolus.write import write
 from bolus_kernels import device
 from bolus_kernels.device import Device, cpu, is_out_of_memory
 from tests.engine.made import asl_series, dsc_series, dsc_signal, recipe
+from tests.kernels.simulated_gpu import stand_in
 
 GPU = Device("cuda", "a GPU")
 VOXELS = 360
@@ -28,6 +29,14 @@ def error_of(package, name, **fields):
 
 
 SPENT = error_of("cupy.cuda.memory", "OutOfMemoryError")
+
+
+@pytest.fixture(autouse=True)
+def arrays_of_the_gpu():
+    """Arrays that stay on a GPU, where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "cupy", stand_in)
+        yield
 
 
 class Memory:

@@ -33,11 +33,57 @@ MEMORY = 1 << 20
 """Bytes the stand-in has free: so few that voxels go over in several launches."""
 
 
-def stand_in():
+class There(np.ndarray):
+    """An array in the memory of the GPU that is not there."""
+
+    def set(self, array, stream):
+        self[...] = array
+
+    def get(self, out=None, blocking=True):
+        return np.array(self) if out is None else np.copyto(out, self)
+
+
+class Stream:
+    """A stream that does what it is asked at once."""
+
+    ptr = 0
+
+    def __init__(self, non_blocking=False):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def record(self):
+        return self
+
+    def wait_event(self, event):
+        pass
+
+    def synchronize(self):
+        pass
+
+
+def stand_in(memory=MEMORY, there=There):
     """What `device` asks of CuPy, from NumPy: the simulator takes NumPy's arrays for the GPU's."""
-    runtime = SimpleNamespace(memGetInfo=lambda: (MEMORY, MEMORY))
     return SimpleNamespace(
-        asarray=np.array, asnumpy=np.asarray, empty=np.empty, cuda=SimpleNamespace(runtime=runtime)
+        ndarray=there,
+        ascontiguousarray=lambda array: array if array.flags.c_contiguous else array.copy("C"),
+        asnumpy=lambda array: array.get(),
+        empty=lambda shape, dtype: np.empty(shape, dtype).view(there),
+        full=lambda shape, value, dtype: np.full(shape, value, dtype).view(there),
+        get_default_memory_pool=lambda: SimpleNamespace(
+            free_all_blocks=lambda: None, free_bytes=lambda: memory // 4
+        ),
+        cuda=SimpleNamespace(
+            Stream=Stream,
+            get_current_stream=Stream,
+            alloc_pinned_memory=bytearray,
+            runtime=SimpleNamespace(memGetInfo=lambda: (memory - memory // 4, memory)),
+        ),
     )
 
 

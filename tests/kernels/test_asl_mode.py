@@ -1,20 +1,16 @@
 """The mode of the ASL posterior: against its reference, at the global minimum, and the same on a GPU."""
 
 import os
-import re
 import subprocess
 import sys
 
-import numba.cuda.dispatcher
 import numpy as np
 import pytest
-from numba import cuda, float32, int64, types
 
 from benchmarks import example
 from benchmarks.asl import mode as asl_mode
 from benchmarks.reference import asl
 from benchmarks.reference.mode import mode as reference
-from bolus_kernels.asl import cuda as twin
 from bolus_kernels.asl.mode import mode
 from bolus_kernels.asl.protocol import ArrivalPrior
 from bolus_kernels.device import cpu
@@ -23,7 +19,6 @@ from bolus_kernels.state import State
 from tests.kernels.simulated_mode import modes_on
 
 USUAL = shelf()["multi_delay"].defaults()
-LINE, TABLE = float32[::1], float32[:, ::1]
 
 
 def scan(labeling, n, noise, seed):
@@ -94,29 +89,3 @@ def test_the_simulated_gpu_gives_what_the_cpu_gives(tmp_path):
         size = np.abs(values)
         error = np.abs(simulated[name] - values.astype(float))
         assert not np.any(error > 1e-4 * np.maximum(size, np.nanmean(size))), name
-
-
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-def test_it_compiles_without_double_precision(capability, monkeypatch):
-    class Stand:
-        compute_capability = capability
-
-    monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
-    whole = types.int64
-    signature = (
-        TABLE,
-        *[LINE] * 5,
-        int64[::1],
-        *[LINE] * 3,
-        TABLE,
-        LINE,
-        whole,
-        whole,
-        whole,
-        LINE,
-        LINE,
-        types.uint8[::1],
-    )
-    text = cuda.compile_ptx(twin.mode_kernel(8), signature, cc=capability)[0]
-    assert ".entry" in text
-    assert not re.findall(r"^.*\.f64.*$", text, re.M)

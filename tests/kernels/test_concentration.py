@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from benchmarks import simulate
 from benchmarks.reference import dsc
-from bolus_kernels.dsc.concentration import Echo, relaxation, relaxation_and_traits, usual_echo
+from bolus_kernels.dsc.concentration import relaxation, relaxation_and_traits
+from bolus_kernels.dsc.echo import Echo, usual_echo
 from bolus_kernels.dsc.traits import level_of, shape_of
 from bolus_kernels.state import State
 

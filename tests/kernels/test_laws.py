@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from benchmarks import example
 from bolus_kernels import device
 from bolus_kernels.asl.protocol import Labeling
-from bolus_kernels.dsc.concentration import Echo, relaxation
+from bolus_kernels.dsc.concentration import relaxation
+from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.shelf import shelf
 
 Array = NDArray[Any]

@@ -1,17 +1,13 @@
 """Partial volume by regression: as the reference has it, exact where it must be, the same wherever a voxel lies."""
 
 import os
-import re
 import subprocess
 import sys
 
-import numba.cuda.dispatcher
 import numpy as np
 import pytest
-from numba import cuda, float32, int64
 
 from benchmarks.reference.partial_volume import tissue_signals
-from bolus_kernels.asl.partial_volume import cuda as twin
 from bolus_kernels.asl.partial_volume.layout import LEAST_SHARE
 from bolus_kernels.asl.partial_volume.regression import pure_signals
 from bolus_kernels.device import cpu
@@ -157,17 +153,3 @@ def test_the_simulated_gpu_gives_what_the_cpu_gives(tmp_path):
     for name, values in here.items():
         assert np.isfinite(values).mean() > 0.3
         np.testing.assert_allclose(simulated[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
-
-
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-@pytest.mark.parametrize("kinds", [2, 3])
-def test_it_compiles_without_double_precision(capability, kinds, monkeypatch):
-    class Stand:
-        compute_capability = capability
-
-    monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
-    line, table = float32[:, ::1], int64[::1]
-    signature = (table, line, line, table, table, int64, line, line)
-    text = cuda.compile_ptx(twin.kernel(kinds, 25), signature, cc=capability)[0]
-    assert ".entry" in text and "fma.rn." in text
-    assert not re.findall(r"^.*\.f64.*$", text, re.M)

@@ -1,20 +1,16 @@
 """Two tissues within the posterior: as the dense grid has it, on both machines, lawful, and honest about its errors."""
 
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
 
-import numba.cuda.dispatcher
 import numpy as np
 import pytest
-from numba import cuda, float32, int64
 
 from benchmarks.asl import brain as asl_brain
 from benchmarks.asl import simulate as simulate_asl
 from benchmarks.reference import tissue_posterior as reference
-from bolus_kernels.asl.partial_volume import posterior_cuda as twin
 from bolus_kernels.asl.partial_volume.posterior import CBF, LEAST_FLOW, WIDTHS, tissue_posterior
 from bolus_kernels.device import cpu
 from bolus_kernels.state import State
@@ -229,18 +225,3 @@ def test_the_simulated_gpu_gives_what_the_cpu_gives(tmp_path):
     for name, values in here.items():
         assert np.isfinite(values).mean() > 0.8
         np.testing.assert_allclose(simulated[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
-
-
-@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
-def test_it_compiles_without_double_precision(capability, monkeypatch):
-    class Stand:
-        compute_capability = capability
-
-    monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
-    line, table, whole = float32[::1], float32[:, ::1], int64[::1]
-    signature = (
-        whole, whole, table, line, table, line, whole, whole, line, line, line, line, table, line, int64, int64, table
-    )  # fmt: skip
-    text = cuda.compile_ptx(twin.kernel(8), signature, cc=capability)[0]
-    assert ".entry" in text and "fma.rn." in text
-    assert not re.findall(r"^.*\.f64.*$", text, re.M)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from os import stat_result
 
     from bolus.pipeline import Turns
+    from bolus_kernels.device import Device
 
 
 TOO_LONG = 124
@@ -144,15 +145,16 @@ def _process(job: Job) -> Outcome:
     from bolus import pipeline
     from bolus_kernels import device
 
-    return pipeline.process(job.scan, job.out, job.recipe, device.select(job.device, job.threads), _turns())
+    chosen = device.select(job.device, job.threads)
+    return pipeline.process(job.scan, job.out, job.recipe, chosen, _turns(chosen))
 
 
 @cache
-def _turns() -> Turns:
+def _turns(chosen: Device) -> Turns:
     """The turns of the scans that this process has under way."""
-    from bolus.pipeline import Turns
+    from bolus.pipeline import turns
 
-    return Turns(threading.Lock(), threading.Lock(), threading.Lock())
+    return turns(chosen)
 
 
 def _blank(scan: Scan, out: Path) -> Record:

@@ -36,7 +36,7 @@ def run_method(
         return method.function(values, part, parameters, machine)
 
     block = WHOLE if device.threads == 1 else BLOCK
-    return _over_blocks(method.name, work, curves, protocol, device, block, machines)
+    return _over_blocks(method.name, work, curves, protocol, device, block, machines, stay=True)
 
 
 def run_bootstrap(
@@ -54,28 +54,34 @@ def run_bootstrap(
     def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64], machine: Device) -> VoxelMaps:
         return bootstrap(method, volume(machine), values, part, parameters, machine, voxels, replicates)
 
-    return _over_blocks(f"the bootstrap of {method.name}", work, curves, protocol, device, BLOCK, machines)
+    what = f"the bootstrap of {method.name}"
+    return _over_blocks(what, work, curves, protocol, device, BLOCK, machines, stay=False)
 
 
 def _over_blocks(
-    what: str, work: Work, curves: Curves, protocol: Any, device: Device, block: int, machines: Machines
-) -> VoxelMaps:
+    what: str, work: Work, curves: Curves, protocol: Any, device: Device, block: int, machines: Machines, stay: bool
+) -> VoxelMaps:  # fmt: skip
+    """stay : whether `work` takes curves where they lie: a GPU with the memory for all keeps them for the next."""
     most = max((region.rows.size for region in curves.regions), default=len(curves.voxels))
-    return by_blocks(
-        what,
-        lambda machine, size: _in_blocks(work, curves, protocol, machine, size),
-        device, most, block, machines,
-    )  # fmt: skip
+
+    def on(machine: Device, size: int) -> VoxelMaps:
+        whole = machine.kind == "cuda" and size >= most and not curves.regions
+        values = machines.curves(curves.values) if stay and whole else curves.values
+        return _in_blocks(work, values, curves, protocol, machine, size)
+
+    return by_blocks(what, on, device, most, block, machines)
 
 
-def _in_blocks(work: Work, curves: Curves, protocol: Any, device: Device, block: int) -> VoxelMaps:
+def _in_blocks(
+    work: Work, values: Any, curves: Curves, protocol: Any, device: Device, block: int
+) -> VoxelMaps:
     cuts = _cuts(curves, protocol, block)
 
     def one(cut: tuple[Any, Any]) -> VoxelMaps:
         rows, its_protocol = cut
-        return work(curves.values[rows], its_protocol.rows(rows), curves.voxels[rows], device)
+        return work(values[rows], its_protocol.rows(rows), curves.voxels[rows], device)
 
-    if device.threads == 1 or len(cuts) == 1:
+    if device.kind == "cuda" or device.threads == 1 or len(cuts) == 1:
         parts = [one(cut) for cut in cuts]
     else:
         with ThreadPoolExecutor(device.threads) as pool:

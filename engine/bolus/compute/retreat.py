@@ -1,12 +1,14 @@
-"""Where the memory of the GPU is spent: smaller blocks of voxels first, then the processor, and both are told."""
+"""The GPU's memory: which curves stay there; where it is spent, smaller blocks, then the processor, and both told."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from bolus_kernels.device import Device, cpu, is_out_of_memory, release_memory
+from numpy.typing import NDArray
+
+from bolus_kernels.device import Device, cpu, is_out_of_memory, on_device, release_memory
 
 LEAST = 1024
 """Voxels of the smallest block that is tried: with fewer a GPU is slower than the processor."""
@@ -20,6 +22,20 @@ class Machines:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.warnings: list[str] = []
+        self._here: NDArray[Any] | None = None
+        self._there: Any = None
+
+    def curves(self, values: NDArray[Any]) -> Any:
+        """Curves (n, t) in the memory of the GPU, where they stay for the next method that asks for the same."""
+        if self._here is not values:
+            self._there = None  # first, so that both need not fit
+            self._here, self._there = values, on_device(values.T).T
+        return self._there
+
+    def leave(self) -> None:
+        """Give back what the scan holds of the GPU's memory."""
+        self._here = self._there = None
+        release_memory()
 
     def told(self) -> str:
         """All devices in one text, as the sidecars say it."""
@@ -43,7 +59,7 @@ def whole(what: str, work: Callable[[Device], Result], device: Device, machines:
         else:
             machines.names.add(device.name)
             return done
-        release_memory()
+        machines.leave()
         device = machines.to_processor(what, device)
     machines.names.add(device.name)
     return work(device)
@@ -72,7 +88,7 @@ def by_blocks(
             small = f" (its memory was full: blocks of {size} voxels)" if size < voxels else ""
             machines.names.add(device.name + small)
             return done
-        release_memory()
+        machines.leave()
         if size > LEAST:
             size = max(LEAST, size // 2)
             log.warning("%s: out of memory over %s, now in blocks of %d voxels", device.name, what, size)

@@ -14,7 +14,8 @@ from bolus.arterial import Vein
 from bolus.errors import Code
 from bolus.series import AIF, Region, Series
 from bolus.voxels import given_mask, refuse, rows_of, some_of
-from bolus_kernels.dsc.concentration import Echo, Relaxation
+from bolus_kernels.dsc.concentration import Relaxation
+from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.traits import Shape, mean_curve
 
 Array = NDArray[Any]

@@ -13,7 +13,8 @@ from bolus.prepare.steady import FEWEST_AFTER, FEWEST_BASELINE, Steady, mean_sig
 from bolus.recipe import Recipe
 from bolus.series import DSC, Curves, Map, Series
 from bolus.voxels import brain_of, constant, given_mask, refuse, rows_of, volume_of
-from bolus_kernels.dsc.concentration import Relaxation, relaxation, relaxation_and_traits, usual_echo
+from bolus_kernels.dsc.concentration import Relaxation, relaxation, relaxation_and_traits
+from bolus_kernels.dsc.echo import usual_echo
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.dsc.traits import Level
 from bolus_kernels.state import State

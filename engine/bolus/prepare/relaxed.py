@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bolus.series import DSC, Series
 from bolus.voxels import by_time
-from bolus_kernels.dsc.concentration import Echo
+from bolus_kernels.dsc.echo import Echo
 
 FEWEST_CLIPPED, CLOSE, MOVING = 20, 0.98, 0.5
 

@@ -1,4 +1,4 @@
-"""One launcher for every GPU kernel: move arrays, cut voxels to the free memory, run one thread a voxel, bring back."""
+"""One launcher for every GPU kernel: cut voxels to the free memory, and run a thread for each, cuts side by side."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from bolus_kernels.device import Device, empty_on_device, free_memory, from_device, on_device
+from bolus_kernels.cuda.lane import Lane
+from bolus_kernels.device import Device, empty_on_device, free_memory, is_on_device, on_device, streams
 from bolus_kernels.jit import part
 from bolus_kernels.tiles import FINITE
 
-THREADS = 128
-MOST_VOXELS = 1 << 18
-"""Voxels of one launch: they fill the largest GPU there is, and more would only take memory."""
+U: Any = np.uint32
+"""The type of places within a kernel: one that may be negative would be looked at before every use."""
+LANES = 3
+"""While one cut is computed, the next goes over and the last comes back."""
+CUT = 1 << 15
+"""Voxels that go over together, where they have to: enough for a copy at full speed, few enough to be soon there."""
 SHARE = 0.5
-"""Of the free memory; the rest is for another process on the same GPU, and for the allocator's rounding."""
+"""Of the free memory, all lanes together; the rest is for other processes on the GPU and the allocator's rounding."""
 
 
 class Scratch(NamedTuple):
@@ -40,26 +44,35 @@ def over_voxels(
     """Fill maps by `body(*voxelwise, *shared, *scratch, *maps)`, whose thread `cuda.grid(1)` is a voxel.
 
     voxelwise : curves and what else has a row per voxel, (n, m) or (n,), on the device (m, n) or (n,): neighbours
-    touch neighbours. shared : tables that all voxels read, and numbers. maps : likewise (n, m) or (n,), given to the
-    body as they stand.
+    touch neighbours. shared : tables that all voxels read, and numbers. maps : likewise (n, m) or (n,); where the body
+    writes nothing, the one value that a map holds throughout stays. Any array may lie on the device already: then
+    nothing of it is copied over the bus, and a map stays there, whatever it holds.
     """
     eaten, filled = [array.T for array in voxelwise], [array.T for array in maps]
     there = [on_device(one) if isinstance(one, np.ndarray) else one for one in shared]
-    step = _voxels_at_once([*eaten, *filled], scratch, device)
-    for begin in range(0, len(voxelwise[0]), step):
-        cut = np.s_[..., begin : begin + step]
-        given = [on_device(np.ascontiguousarray(array[cut])) for array in eaten]
-        made = [on_device(np.ascontiguousarray(array[cut])) for array in filled]
-        width = given[0].shape[-1]
-        room = [empty_on_device((*one.shape, width), one.dtype) for one in scratch]
-        compiled(body)[-(-width // THREADS), THREADS](*given, *there, *room, *made)
-        for host, result in zip(filled, made, strict=True):
-            host[cut] = from_device(result)
+    count, most = len(voxelwise[0]), _voxels_at_once([*eaten, *filled], scratch, device)
+    at_once = count <= most and is_on_device(voxelwise[0])
+    step = max(1, count if at_once else min(CUT, most // LANES))
+    lanes = [Lane(stream) for stream in streams(max(1, min(LANES, -(-count // step))))]
+    try:
+        for number, begin in enumerate(range(0, count, step)):
+            lane, cut = lanes[number % len(lanes)], np.s_[..., begin : begin + step]
+            lane.land()
+            with lane.stream:
+                given, wanted = [lane.over(array[cut]) for array in eaten], [array[cut] for array in filled]
+                made, width = [lane.to_fill(array) for array in wanted], given[0].shape[-1]
+                room = [empty_on_device((*one.shape, width), one.dtype) for one in scratch]
+                lane.start(compiled(body), width, *given, *there, *room, *made)
+                for one, to in zip(made, wanted, strict=True):
+                    lane.back(one, to)
+    finally:
+        for lane in lanes:
+            lane.land()
 
 
 @cache
 def compiled(body: Callable[..., None]) -> Any:
-    """The kernel of a body, ready to launch as `compiled(body)[blocks, threads](...)`; compiled at its first launch."""
+    """The kernel of a body, to launch as `compiled(body)[blocks, threads, stream](...)`; made at its first launch."""
     return cuda.jit(body)
 
 
@@ -67,13 +80,13 @@ def _voxels_at_once(arrays: Sequence[NDArray[Any]], scratch: Sequence[Scratch], 
     """How many voxels of these arrays, with their scratch, fit into the memory that is free."""
     shapes = [(array.shape[:-1], array.dtype) for array in arrays] + [tuple(one) for one in scratch]
     each: int = sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes)
-    return max(1, min(MOST_VOXELS, int(SHARE * free_memory(device)) // each))
+    return int(SHARE * free_memory(device)) // each
 
 
 @part
-def finite(curves: Any, voxel: int) -> Any:
+def finite(curves: Any, voxel: Any) -> Any:
     """Whether a column of (t, n) holds neither NaN nor infinity, nor what overflows."""
     total = np.float32(0)
-    for t in range(curves.shape[0]):
+    for t in range(U(curves.shape[0])):
         total += curves[t, voxel]
     return abs(total) <= FINITE

@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import U, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.tiles import FINITE
 
@@ -57,32 +57,32 @@ def least_residual(
 
 
 def _weighted_sums(curves: Any, weights: Any, sums: Any) -> None:
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
-    for i in range(weights.shape[0]):
+    for i in range(U(weights.shape[0])):
         total = NOTHING
-        for t in range(weights.shape[1]):
+        for t in range(U(weights.shape[1])):
             total += weights[i, t] * curves[t, voxel]
         sums[i, voxel] = total
 
 
 def _chosen_sums(curves: Any, choice: Any, weights: Any, sums: Any) -> None:
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
     total = NOTHING
-    for t in range(weights.shape[1]):
-        total += weights[choice[voxel], t] * curves[t, voxel]
+    for t in range(U(weights.shape[1])):
+        total += weights[U(choice[voxel]), t] * curves[t, voxel]
     sums[voxel] = total
 
 
 def _energy(curves: Any, sums: Any) -> None:
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
     total = NOTHING
-    for t in range(curves.shape[0]):
+    for t in range(U(curves.shape[0])):
         c = np.float64(curves[t, voxel])
         total += c * c
     sums[voxel] = total
@@ -91,21 +91,21 @@ def _energy(curves: Any, sums: Any) -> None:
 def _least_residual(
     curves: Any, left: Any, floor: Any, basis: Any, parts: Any, factor: Any, choice: Any
 ) -> None:
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
     told = cuda.local.array(MOST_COMPONENTS, float32)
     for j in range(MOST_COMPONENTS):
         told[j] = ZERO
-        for t in range(basis.shape[1]):
+        for t in range(U(basis.shape[1])):
             told[j] += basis[j, t] * curves[t, voxel]
-    least, best = FINITE, 0
-    for g in range(parts.shape[0]):
-        for b in range(parts.shape[1]):
+    least, best = FINITE, U(0)
+    for g in range(U(parts.shape[0])):
+        for b in range(U(parts.shape[1])):
             total = ZERO
             for j in range(MOST_COMPONENTS):
                 total += parts[g, b, j] * told[j]
             price = factor[b] * max(left[g, voxel] - total * total, floor[voxel])
             if price < least:
-                least, best = price, g * parts.shape[1] + b
+                least, best = price, g * U(parts.shape[1]) + b
     choice[voxel] = best

@@ -8,40 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bolus_kernels.device import Device, cpu
+from bolus_kernels.dsc.echo import GOOD, Echo, judge, shares
 from bolus_kernels.dsc.traits import Level, Shape, tell_level, tell_shape
-from bolus_kernels.jit import inlined, kernel, part
+from bolus_kernels.jit import kernel, part
 from bolus_kernels.scalar import log
-from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE
 
-USUAL_ECHO_TIME = 0.03
-"""s, the echo time that signal recovery and peak height are published for."""
+HERE = cpu()
 STRIP = 4
 """Tiles that are read together: so much of each volume in one go that the processor fetches the rest ahead."""
-ZERO, ONE, TINY = np.float32(0), np.float32(1), np.float32(1e-30)
-HUGE, NAN = np.float32(3e38), np.float32(np.nan)
-GOOD, NOT_FINITE, MISSING_SAMPLE = int(State.GOOD), int(State.NOT_FINITE), int(State.MISSING_SAMPLE)
-NO_BASELINE, NO_SIGNAL = int(State.NO_BASELINE), int(State.NO_SIGNAL)
-
-
-class Echo(NamedTuple):
-    """One echo of a series: (t, N) in its stored dtype, signal = slope * stored + inter, echo time (s).
-
-    saturation : stored values at or above it are missing.
-    """
-
-    series: NDArray[Any]
-    slope: float
-    inter: float
-    echo_time: float
-    saturation: float = np.inf
+ZERO, ONE, HUGE, NAN = np.float32(0), np.float32(1), np.float32(3e38), np.float32(np.nan)
 
 
 class Relaxation(NamedTuple):
     """Curves of voxels : (n, t) float32, 1/s, Fortran order, NaN where state : (n,) uint8 is not good.
 
     baseline_signal : (n,) float32, of the usual echo. single_echo : (n, t) as the curves, of the usual echo alone;
-    None where there is only one.
+    None where there is only one. Both kinds of curves lie where they were made; the rest lies in the host's memory.
     """
 
     values: NDArray[np.float32]
@@ -50,7 +34,9 @@ class Relaxation(NamedTuple):
     single_echo: NDArray[np.float32] | None
 
 
-def relaxation(echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[int, int]) -> Relaxation:
+def relaxation(
+    echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[int, int], device: Device = HERE
+) -> Relaxation:
     """dR2*(t) for chosen voxels: -ln(S(t)/S0)/TE of one echo; of several, free of T1, the slope of -ln(S/S0) over TE.
 
     rows : (n,) positions in N. baseline : (first, stop) volumes, whose mean is S0. A voxel that misses a sample in
@@ -59,6 +45,10 @@ def relaxation(echoes: Sequence[Echo], rows: NDArray[np.int64], baseline: tuple[
     Source: Rosen et al., Magn Reson Med 14:249 (1990), eq. 4; the ratio is taken before the logarithm. Several
     echoes: least squares with an intercept, which takes up T1; of two, Vonken et al., Magn Reson Med 41:343 (1999).
     """
+    if device.kind == "cuda":
+        from bolus_kernels.dsc.concentration_cuda import relaxed
+
+        return Relaxation(*relaxed(shares(echoes, baseline), rows, baseline, device))
     return relaxation_and_traits(echoes, rows, baseline, 0)[0]
 
 
@@ -69,47 +59,23 @@ def relaxation_and_traits(
 
     last : volumes of the end, for the level; 0 asks for neither, and gives none.
     """
-    shape = echoes[0].series.shape
-    first, stop = baseline
-    if not 0 <= first < stop <= shape[0]:
-        raise ValueError(f"the baseline {baseline} does not lie inside {shape[0]} volumes")
-    if any(echo.series.shape != shape for echo in echoes):
-        raise ValueError(f"echoes of different shapes: {[echo.series.shape for echo in echoes]}")
-    echo_times = [echo.echo_time for echo in echoes]
-    several, usual = len(echoes) > 1, usual_echo(echo_times)
-    values = np.empty((shape[0], rows.size), np.float32)
-    single = np.empty((shape[0], rows.size if several else 0), np.float32)
+    known, times, several = shares(echoes, baseline), len(echoes[0].series), len(echoes) > 1
+    values = np.empty((times, rows.size), np.float32)
+    single = np.empty((times, rows.size if several else 0), np.float32)
     state, signal = np.empty(rows.size, np.uint8), np.empty(rows.size, np.float32)
     told = rows.size if last else 0
     shapes, levels = Shape(*np.empty((4, told), np.float32)), Level(*np.empty((3, told), np.float32))
-    for index, (echo, weight) in enumerate(zip(echoes, echo_weights(echo_times), strict=True)):
+    for index, (echo, weight, alone, usual) in enumerate(known):
         series = echo.series.view()
         series.flags.writeable = (
             False  # one compiled kernel, whether or not the caller's array may be written
         )
-        alone = 1 / echo.echo_time if several and index == usual else 0.0
         _relaxation(
             series, np.ascontiguousarray(rows, np.int64), np.float32(echo.slope), np.float32(echo.inter),
-            first, stop, np.float32(echo.saturation), -weight, np.float32(-alone), index > 0, index == usual,
-            values, single, state, signal, last if index == len(echoes) - 1 else 0, shapes, levels,
+            *baseline, np.float32(echo.saturation), weight, alone, index > 0, usual,
+            values, single, state, signal, last if index == len(known) - 1 else 0, shapes, levels,
         )  # fmt: skip
     return Relaxation(values.T, state, signal, single.T if several else None), shapes, levels
-
-
-def usual_echo(echo_times: Sequence[float]) -> int:
-    """Which of the echo times (s) is nearest to the usual one, 30 ms."""
-    return int(np.argmin(np.abs(np.asarray(echo_times) - USUAL_ECHO_TIME)))
-
-
-def echo_weights(echo_times: Sequence[float]) -> NDArray[np.float32]:
-    """The weights (e,) 1/s whose sum with -ln(S/S0) of the echoes is delta R2*; raises ValueError for bad times."""
-    times = np.asarray(echo_times, np.float64)
-    if not (times > 0).all() or np.unique(times).size < times.size:
-        raise ValueError(f"echo times must be positive, and each another: {list(echo_times)}")
-    if times.size == 1:
-        return np.asarray(1 / times, np.float32)
-    apart = times - times.mean()
-    return np.asarray(apart / (apart @ apart), np.float32)
 
 
 @kernel
@@ -144,7 +110,7 @@ def _relaxation(
             mean = slope * (base[v] / np.float32(stop - first)) + inter
             lowest = slope * (low[v] if slope > ZERO else high[v]) + inter
             finite = abs(total[v]) <= HUGE
-            found = _judge(finite, low[v] == high[v], mean, lowest, high[v] >= saturation)
+            found = judge(finite, low[v] == high[v], mean, lowest, high[v] >= saturation)
             if not later or state[begin + v] == GOOD:
                 state[begin + v] = found
             if usual:
@@ -215,16 +181,3 @@ def _extremes(tile: Any, low: Any, high: Any, total: Any) -> None:
             low[v] = a if a < low[v] else low[v]
             high[v] = c if c > high[v] else high[v]
             total[v] += (x0 + x1) + (x2 + x3)
-
-
-@inlined
-def _judge(finite: bool, constant: bool, mean: Any, lowest: Any, saturated: bool) -> int:
-    if not finite:
-        return NOT_FINITE
-    if constant:
-        return NO_SIGNAL
-    if not mean > TINY:
-        return NO_BASELINE
-    if not lowest > TINY or saturated:
-        return MISSING_SAMPLE
-    return GOOD

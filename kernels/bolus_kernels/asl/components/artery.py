@@ -54,7 +54,8 @@ class Room(NamedTuple):
     response : (delays / 4, 4 NODES), of a unit flow. rest : the same, what the tissue alone leaves of the data.
     node : (7 NODES,). apart : (2 NODES,). pair : (intervals + 1, 5 NODES), the first without an arterial component.
     interval : (2, intervals), square, prior of each. seen : (intervals, delays / 4, 4), what their signal is multiplied
-    with. sums : (2, 9), of the model without an artery and of the one with.
+    with. sums : (2, 9), of the model without an artery and of the one with. nodes : NODES, which a GPU's compiler must
+    not know: it would take every loop over them apart, and all their addresses need more registers than there are.
     """
 
     response: Any
@@ -65,21 +66,14 @@ class Room(NamedTuple):
     interval: Any
     seen: Any
     sums: Any
+    nodes: int
 
 
-def shapes(intervals: int, delays: int) -> Room:
-    """Of everything in a room."""
+def shapes(intervals: int, delays: int) -> tuple[tuple[int, ...], ...]:
+    """Of every array in a room, in their order."""
     rows = delays // 4
-    return Room(
-        response=(rows, 4 * NODES),
-        rest=(rows, 4 * NODES),
-        node=(7 * NODES,),
-        apart=(2 * NODES,),
-        pair=(intervals + 1, 5 * NODES),
-        interval=(2, intervals),
-        seen=(intervals, rows, 4),
-        sums=(2, 9),
-    )
+    lines = (rows, 4 * NODES), (rows, 4 * NODES), (7 * NODES,), (2 * NODES,)
+    return (*lines, (intervals + 1, 5 * NODES), (2, intervals), (intervals, rows, 4), (2, 9))
 
 
 @part
@@ -132,17 +126,19 @@ def fit_artery(k: int, room: Any) -> Any:
     """
     node, pair, response, rest, seen = room.node, room.pair, room.response, room.rest, room.seen
     square, lost = room.interval[0, k], np.int32(0)
-    for j in range(2 * NODES):  # the product with what tissue leaves, and that with the tissue's response
+    for j in range(
+        2 * room.nodes
+    ):  # the product with what tissue leaves, and that with the tissue's response
         pair[k + 1, VOLUME + j] = ZERO
     for i in range(response.shape[0]):
         h0, h1, h2, h3 = seen[k, i, 0], seen[k, i, 1], seen[k, i, 2], seen[k, i, 3]
-        for j in range(NODES):
+        for j in range(room.nodes):
             r0, r1, r2, r3 = rest[i, j], rest[i, SECOND + j], rest[i, THIRD + j], rest[i, FOURTH + j]
             g0, g1 = response[i, j], response[i, SECOND + j]
             g2, g3 = response[i, THIRD + j], response[i, FOURTH + j]
             pair[k + 1, VOLUME + j] += h0 * r0 + h1 * r1 + (h2 * r2 + h3 * r3)
             pair[k + 1, SPREAD + j] += h0 * g0 + h1 * g1 + (h2 * g2 + h3 * g3)
-    for j in range(NODES):
+    for j in range(room.nodes):
         cross, inverse, alone = pair[k + 1, SPREAD + j], node[INVERSE + j], node[MISFIT + j]
         own = max(square - cross * cross * inverse, LEAST_SHARE * square)
         volume = pair[k + 1, VOLUME + j] / own
@@ -159,7 +155,7 @@ def sum_anew(
 ) -> None:
     """The misfit of flow and arterial volume together, readout by readout."""
     node, pair, response = room.node, room.pair, room.response
-    for j in range(NODES):
+    for j in range(room.nodes):
         volume = pair[k + 1, VOLUME + j]
         flow = node[FLOW + j] - pair[k + 1, LOSS + j] * volume
         node[SCORE + j] = flow
@@ -171,7 +167,7 @@ def sum_anew(
         y0, y1, y2, y3 = of_four(mean, 4 * i)
         h0, h1, h2, h3 = of_four(tables.blood[k], 4 * i)
         h0, h1, h2, h3 = fade * h0, fade * h1, fade * h2, fade * h3
-        for j in range(NODES):
+        for j in range(room.nodes):
             flow, volume = node[SCORE + j], pair[k + 1, VOLUME + j]
             g0, g1 = response[i, j], response[i, SECOND + j]
             g2, g3 = response[i, THIRD + j], response[i, FOURTH + j]
@@ -184,7 +180,7 @@ def sum_anew(
 def lower(k: int, low: Any, step: Any, tables: Any, room: Any) -> None:
     """Lower the least misfit of every arrival to what an artery of this interval would leave, and note its flow."""
     node, pair, early = room.node, room.pair, tables.early[k]
-    for j in range(NODES):
+    for j in range(room.nodes):
         misfit, least, volume = pair[k + 1, NOISE + j], node[LEAST + j], pair[k + 1, VOLUME + j]
         tried, flow = node[TRIED + j], node[FLOW + j] - pair[k + 1, LOSS + j] * volume
         # Not `and`, and nothing loaded in a branch: a loop with branches is not made of wide instructions.
@@ -204,7 +200,7 @@ def score_artery(
     """
     begin, end, weight = max(tables.early[k], -late), tables.late[k], room.interval[1, k]
     node, pair = room.node, room.pair
-    for j in range(NODES):
+    for j in range(room.nodes):
         volume, own = pair[k + 1, VOLUME + j], pair[k + 1, SPREAD + j]
         misfit = pair[k + 1, NOISE + j] + (volume * volume * own if volume < ZERO else ZERO)
         deviation = sqrt(misfit / (freedom * own))

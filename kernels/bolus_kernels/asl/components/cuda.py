@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import Belief, Room, of_voxel, shapes
+from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel, shapes
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses
 from bolus_kernels.asl.nodes import Labels, summarise
@@ -34,7 +34,7 @@ def posterior(
     intervals, delays = tables.blood.shape
     scalars = np.array([*belief, read.rate_blood, read.partition, read.gain, read.kept], np.float32)
     flags = int(read.pulsed), int(read.tissue_relaxation)
-    shared = (column, read.time, read.duration, read.pairs, read.pulses, *flags, *tables, scalars)
+    shared = (column, read.time, read.duration, read.pairs, read.pulses, *flags, *tables, scalars, NODES)
     over_voxels(
         _posterior,
         (curves, *voxelwise),
@@ -48,7 +48,7 @@ def posterior(
 def _posterior(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, expected: Any, precision: Any, log_odds: Any,
     column: Any, time: Any, duration: Any, pairs: Any, pulses: Any, pulsed: int, tissue_relaxation: int, tissue: Any,
-    rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any, b: Any,
+    rate: int, arrival: int, blood: Any, early: Any, late: Any, middle: Any, b: Any, nodes: int,
     means: Any, response: Any, rest: Any, node: Any, apart: Any, pair: Any, interval: Any, seen: Any, sums: Any,
     found: Any, state: Any,
 ) -> None:  # fmt: skip
@@ -76,6 +76,7 @@ def _posterior(
             interval[..., voxel],
             seen[..., voxel],
             sums[..., voxel],
+            nodes,
         )
         result = cuda.local.array(RESULTS, float32)
         voxel_components(

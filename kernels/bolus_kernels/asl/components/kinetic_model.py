@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.components.artery import Belief, Room, of_voxel, shapes
+from bolus_kernels.asl.components.artery import NODES, Belief, Room, of_voxel, shapes
 from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_components
 from bolus_kernels.asl.components.response import Responses, Shape, responses
 from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, voxelwise_of
@@ -89,7 +89,7 @@ def kinetic_model(
 
         posterior(curves, voxelwise, *told, found, maps["state"], device)
     else:
-        _kinetic_model(time_major(curves), *voxelwise, *told, room(tables), found, maps["state"])
+        _kinetic_model(time_major(curves), *voxelwise, *told, memory(tables), found, maps["state"])
     units = (np.float32(6000), ONE, np.float32(100), ONE)
     for row, name in enumerate(MAPS):
         maps[name], maps[f"sd_{name}"] = units[row] * found[row], units[row] * found[4 + row]
@@ -145,17 +145,19 @@ def _latest(read: Labels) -> float:
     return float(read.time[last] - 0.25 * read.duration[last])
 
 
-def room(tables: Responses) -> Room:
-    """Memory for one voxel at a time."""
+def memory(tables: Responses) -> tuple[NDArray[np.float32], ...]:
+    """Memory for one voxel at a time, as `Room` names it."""
     intervals, delays = tables.blood.shape
-    return Room(*(aligned(shape) for shape in shapes(intervals, delays)))
+    return tuple(aligned(shape) for shape in shapes(intervals, delays))
 
 
 @kernel
 def _kinetic_model(
     curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, log_odds: Any,
-    column: Any, read: Any, tables: Any, belief: Any, room: Any, found: Any, state: Any,
+    column: Any, read: Any, tables: Any, belief: Any, memory: Any, found: Any, state: Any,
 ) -> None:  # fmt: skip
+    response, rest, node, apart, pair, interval, seen, sums = memory
+    room = Room(response, rest, node, apart, pair, interval, seen, sums, NODES)
     delays = read.pairs.size
     mean, result = np.empty(delays, np.float32), np.empty(RESULTS, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)

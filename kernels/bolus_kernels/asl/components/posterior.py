@@ -106,7 +106,7 @@ def voxel_components(
             if tables.early[k] < high and tables.late[k] > -late:
                 score_artery(k, low, step, late, freedom, tables, belief, room)
             else:
-                for j in range(NODES):
+                for j in range(room.nodes):
                     room.pair[k + 1, ODDS + j] = NOTHING
         _sum(model, count, low, step, late, read, tables, room)
     _tell(late, room.sums, result)
@@ -132,7 +132,7 @@ def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tabl
     first, stop = (1, count + 1) if model == 1 else (0, 1)
     for k in range(first, stop):
         if pair[k, ODDS] != NOTHING:
-            for j in range(NODES):
+            for j in range(room.nodes):
                 most = max(most, np.int32(RULER * pair[k, ODDS + j]))
     best = _f(most) / RULER
     for i in range(sums.shape[1]):
@@ -146,7 +146,7 @@ def _sum(model: int, count: int, low: Any, step: Any, late: Any, read: Any, tabl
             begin, end = max(tables.early[k - 1], -late), tables.late[k - 1]
             centre = tables.middle[k - 1]
             decay = ZERO if read.pulsed else read.rate_blood
-        for j in range(NODES):
+        for j in range(room.nodes):
             w = exp(max(pair[k, ODDS + j] - best, FAINTEST))
             arrival, volume, spread, loss = (
                 low + step * PLACE[j],

@@ -9,7 +9,6 @@ import numpy as np
 from bolus_kernels.asl.kinetics import delivered, depleted, of_arrival, of_delay
 from bolus_kernels.asl.nodes import AGO, LEAST_RATE, LEFT, MOST_FLOW, SHOWN, TYPICAL_FLOW
 from bolus_kernels.asl.partial_volume.plane import (
-    COARSE,
     GREY,
     MISFIT,
     OF_GREY,
@@ -24,8 +23,8 @@ from bolus_kernels.asl.posterior import FINEST, HALF, ONE, ZERO
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
-FINE, LEVELS = 16, 5
-"""Nodes of each refinement along each arrival, and the most refinements."""
+LEVELS = 5
+"""The most refinements."""
 RESOLVED = np.float32(8.0)
 """Nodes that must share the mass before the sum over them is the integral."""
 
@@ -43,7 +42,8 @@ def pair_posterior(
     """
     most = belief.arrival_most + slice_delay
     low_grey, high_grey, low_white, high_white = ZERO, most, ZERO, most
-    flow_grey, flow_white, nodes = TYPICAL_FLOW, TYPICAL_FLOW, COARSE
+    flow_grey, flow_white, (coarse, fine) = TYPICAL_FLOW, TYPICAL_FLOW, room.nodes
+    nodes = coarse
     for level in range(LEVELS):
         step_grey = (high_grey - low_grey) / np.float32(nodes - 1)
         step_white = (high_white - low_white) / np.float32(nodes - 1)
@@ -67,7 +67,7 @@ def pair_posterior(
         high_white = min(most, low_white + step_white * np.float32(last_white + 1))
         low_white = max(ZERO, low_white + step_white * np.float32(first_white - 1))
         wide = max(last_grey - first_grey, last_white - first_white)
-        nodes = COARSE if wide > nodes // 2 else FINE
+        nodes = coarse if wide > nodes // 2 else fine
 
 
 @finite_part

@@ -12,8 +12,8 @@ from bolus_kernels.asl.posterior import EIGHTH, FAINTEST, HALF, NEGLIGIBLE, ONE,
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
-COARSE = 32
-"""Nodes of the first grid along each arrival."""
+COARSE, FINE = 32, 16
+"""Nodes of the first grid, and of each refinement, along each arrival."""
 GREY, WHITE, MISFIT, SCORE, OF_GREY, OF_WHITE, PLANES = range(7)
 """What is known at each pair of arrivals: both flows, misfit, log posterior (later weight), each flow's variance."""
 TOLD = 9
@@ -53,6 +53,8 @@ class Room(NamedTuple):
     """Where one posterior is worked out, float32.
 
     response : (2, delays, COARSE). square, along : (2, COARSE). cross : (COARSE,). plane : (PLANES, COARSE, COARSE).
+    nodes : of the first grid and of each refinement, COARSE and FINE, which a GPU's compiler must not know: it would
+    take every loop over them apart, and all their addresses need more registers than there are.
     """
 
     response: NDArray[np.float32]
@@ -60,6 +62,7 @@ class Room(NamedTuple):
     along: NDArray[np.float32]
     cross: NDArray[np.float32]
     plane: NDArray[np.float32]
+    nodes: tuple[int, int]
 
 
 @finite_part

@@ -13,7 +13,7 @@ from bolus_kernels.asl.multi_delay import labels_of
 from bolus_kernels.asl.nodes import Labels
 from bolus_kernels.asl.partial_volume.layout import ONE, layout
 from bolus_kernels.asl.partial_volume.pair import pair_posterior
-from bolus_kernels.asl.partial_volume.plane import COARSE, PLANES, TOLD, Belief, Room, Tissues
+from bolus_kernels.asl.partial_volume.plane import COARSE, FINE, PLANES, TOLD, Belief, Room, Tissues
 from bolus_kernels.asl.partial_volume.window import EXTENT, gather, window
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
@@ -208,7 +208,7 @@ def _room(delays: int) -> Any:
     return Room(
         np.empty((2, delays, COARSE), np.float32), np.empty((2, COARSE), np.float32),
         np.empty((2, COARSE), np.float32), np.empty(COARSE, np.float32),
-        np.empty((PLANES, COARSE, COARSE), np.float32),
+        np.empty((PLANES, COARSE, COARSE), np.float32), (COARSE, FINE),
     )  # fmt: skip
 
 

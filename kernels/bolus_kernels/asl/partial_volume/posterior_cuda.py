@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import Labels
 from bolus_kernels.asl.partial_volume.pair import pair_posterior
-from bolus_kernels.asl.partial_volume.plane import COARSE, PLANES, TOLD, Belief, Room, Tissues
+from bolus_kernels.asl.partial_volume.plane import COARSE, FINE, PLANES, TOLD, Belief, Room, Tissues
 from bolus_kernels.asl.partial_volume.window import Window, gather
 from bolus_kernels.cuda.launch import over_voxels
 from bolus_kernels.device import Device
@@ -25,7 +25,7 @@ def kernel(delays: int) -> Callable[..., None]:
     def solve(
         rows: Any, place: Any, means: Any, within: Any, amounts: Any, slices: Any, row: Any, jumps: Any,
         shares: Any, time: Any, duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int,
-        tissue_relaxation: int, out: Any,
+        tissue_relaxation: int, coarse: int, fine: int, out: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
         if voxel >= rows.size:
@@ -34,7 +34,7 @@ def kernel(delays: int) -> Callable[..., None]:
         room = Room(
             cuda.local.array((2, delays, COARSE), float32), cuda.local.array((2, COARSE), float32),
             cuda.local.array((2, COARSE), float32), cuda.local.array(COARSE, float32),
-            cuda.local.array((PLANES, COARSE, COARSE), float32),
+            cuda.local.array((PLANES, COARSE, COARSE), float32), (coarse, fine),
         )  # fmt: skip
         labels = Labels(
             time, duration, pairs, scalars[0], scalars[1], scalars[2], pulsed != 0, tissue_relaxation != 0,
@@ -82,5 +82,5 @@ def launch(
     )
     flags = int(labels.pulsed), int(labels.tissue_relaxation)
     delays = labels.time, labels.duration, labels.pairs, labels.pulses
-    shared = (*data, *around, *delays, np.array(numbers, np.float32), *flags)
+    shared = (*data, *around, *delays, np.array(numbers, np.float32), *flags, COARSE, FINE)
     over_voxels(kernel(labels.time.size), (rows, place), shared, (out,), device)

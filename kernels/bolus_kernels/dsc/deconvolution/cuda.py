@@ -1,4 +1,4 @@
-"""Deconvolution on a GPU: by one matrix, by as many singular pairs as a voxel allows, or damped as it asks for."""
+"""Deconvolution on a GPU: by one matrix, or damped as much as each voxel asks for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numba import cuda
+from numba import cuda, float32, uint32
 from numpy.typing import NDArray
 
-from bolus_kernels.cuda.launch import Scratch, finite, over_voxels
+from bolus_kernels.cuda.launch import Scratch, U, finite, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.jit import part
 from bolus_kernels.method import VoxelMaps
@@ -17,6 +17,9 @@ from bolus_kernels.state import State
 
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-3e38)
 NOTHING, TWICE, MOST = np.float64(0), np.float64(2), np.float64(np.inf)
+ONCE, TWO, FOUR = U(1), U(2), U(4)
+SIDE, TALL = 4, 12
+"""Voxels and rows of a matrix that a thread multiplies at a time."""
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 
 
@@ -33,34 +36,10 @@ def by_matrix(
     curves : (n, t) float32. matrix : (L, t). turn : the sample from which f stands before zero. maps : cbf, tmax
     (n,) float32, state (n,) uint8. written : (L, n or 0) float32 takes f itself, where n is not zero.
     """
-    over_voxels(
-        _by_matrix,
-        (curves,),
-        (np.ascontiguousarray(matrix.T, np.float32), turn),
-        _filled(maps, written),
-        device,
-    )
-
-
-def by_oscillation(
-    curves: NDArray[Any],
-    analysis: NDArray[np.float64],
-    synthesis: NDArray[np.float64],
-    limit: np.float32,
-    maps: VoxelMaps,
-    written: NDArray[np.float32],
-    device: Device,
-) -> None:
-    """The same with as many conjugate pairs as the oscillation index of each voxel allows.
-
-    analysis : (2k, t), synthesis : (L, 2k), cosine and sine of each pair in turn. limit : float32, L times that
-    of the index.
-    """
-    waves = np.ascontiguousarray(synthesis.T, np.float32)
-    rows, length = waves.shape
-    shared = (analysis, waves, limit)
-    room = Scratch((rows,)), Scratch((length,))
-    over_voxels(_by_oscillation, (curves,), shared, _filled(maps, written), device, room)
+    length, times = matrix.shape
+    padded = np.zeros((times, length + -length % TALL), np.float32)
+    padded[:, :length] = matrix.T
+    over_voxels(_by_matrix, (curves,), (padded, length, turn), filled(maps, written), device)
 
 
 def by_strength(
@@ -93,82 +72,82 @@ def by_strength(
         int(cornered),
     )
     room = (Scratch((2 * count,), np.float64),)
-    over_voxels(_by_strength, (curves,), shared, _filled(maps, written), device, room)
+    over_voxels(_by_strength, (curves,), shared, filled(maps, written), device, room)
 
 
-def _filled(maps: VoxelMaps, written: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+def filled(maps: VoxelMaps, written: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    """What a kernel fills, in its order."""
     return maps["cbf"], maps["tmax"], maps["state"], written.T
 
 
 @part
 def find_peak(
-    waves: Any, work: Any, rows: int, turn: int, voxel: int, top: Any, at: Any, state: Any, written: Any
+    waves: Any, work: Any, rows: Any, turn: int, voxel: Any, top: Any, at: Any, state: Any, written: Any
 ) -> None:
     """The peak of f_j = sum over i < rows of waves[i, j] work[i, voxel], and where it stands."""
     length = waves.shape[1]
-    best, place = LOWEST, 0
-    for j in range(length):
+    best, place = LOWEST, U(0)
+    for j in range(U(length)):
         f = ZERO
-        for i in range(rows):
+        for i in range(U(rows)):
             f += waves[i, j] * np.float32(work[i, voxel])
         if written.shape[1] > 0:
             written[j, voxel] = f
         if f > best:
             best, place = f, j
+    tell_peak(best, place, length, turn, voxel, top, at, state)
+
+
+@part
+def tell_peak(
+    best: Any, place: Any, length: int, turn: int, voxel: Any, top: Any, at: Any, state: Any
+) -> None:
+    """Note a peak and where it stands, from sample `turn` on before zero; or that there is none."""
     if best > ZERO:
-        top[voxel], at[voxel] = best, np.float32(place - length if place >= turn else place)
+        top[voxel], at[voxel] = best, np.float32(place) - np.float32(length if place >= turn else 0)
     else:
         state[voxel] = NO_SOLUTION
 
 
-def _by_matrix(curves: Any, matrix: Any, turn: int, top: Any, at: Any, state: Any, written: Any) -> None:
-    """matrix : (t, L) float32."""
-    voxel = cuda.grid(1)
-    if voxel >= curves.shape[1]:
-        return
-    if finite(curves, voxel):
-        find_peak(matrix, curves, curves.shape[0], turn, voxel, top, at, state, written)
-    else:
-        state[voxel] = NOT_FINITE
+def _by_matrix(
+    curves: Any, matrix: Any, length: int, turn: int, top: Any, at: Any, state: Any, written: Any
+) -> None:
+    """matrix : (t, length and more, a multiple of TALL) float32, zero from `length` on.
 
-
-def _by_oscillation(
-    curves: Any, analysis: Any, waves: Any, limit: Any, work: Any, residue: Any,
-    top: Any, at: Any, state: Any, written: Any,
-) -> None:  # fmt: skip
-    """Add conjugate pairs one at a time and keep the last number of them that obeyed the limit.
-
-    work : (2k, n), the coefficients. residue : (L, n), the sum so far. The coefficients are summed in double precision:
-    small singular values magnify their rounding, if no more than that of the curve itself.
+    A thread multiplies TALL rows with SIDE voxels at a time, for a sample and a weight that it has read are then used
+    often; the threads that are left over have nothing to do.
     """
-    voxel = cuda.grid(1)
-    if voxel >= curves.shape[1]:
+    count, times = U(curves.shape[1]), U(matrix.shape[0])
+    threads = (count + U(SIDE - 1)) // U(SIDE)
+    first = U(cuda.grid(1))
+    if first >= threads:
         return
-    if not finite(curves, voxel):
-        state[voxel] = NOT_FINITE
-        return
-    rows, length = waves.shape
-    for i in range(rows):
-        total = NOTHING
-        for t in range(analysis.shape[1]):
-            total += analysis[i, t] * curves[t, voxel]
-        work[i, voxel] = total
-    for j in range(length):
-        residue[j, voxel] = ZERO
-    kept = 0
-    for i in range(0, rows, 2):
-        a, b = work[i, voxel], work[i + 1, voxel]
-        most, rough, before, slope = LOWEST, ZERO, ZERO, ZERO
-        for j in range(length):
-            f = residue[j, voxel] + waves[i, j] * a + waves[i + 1, j] * b
-            residue[j, voxel] = f
-            most = max(most, f)
-            if j > 1:
-                rough += abs((f - before) - slope)
-            slope, before = f - before, f
-        if most > ZERO and rough <= limit * most:
-            kept = i + 2
-    find_peak(waves, work, kept, length // 2, voxel, top, at, state, written)
+    sums = cuda.local.array((TALL, SIDE), float32)
+    best, place = cuda.local.array(SIDE, float32), cuda.local.array(SIDE, uint32)
+    own = cuda.local.array(SIDE, uint32)
+    for v in range(SIDE):
+        own[v] = min(first + U(v) * threads, count - U(1))
+        best[v], place[v] = LOWEST, U(0)
+    for j in range(U(0), U(length), U(TALL)):
+        for k in range(TALL):
+            for v in range(SIDE):
+                sums[k, v] = ZERO
+        for i in range(times):
+            for k in range(TALL):
+                weight = matrix[i, j + U(k)]
+                for v in range(SIDE):
+                    sums[k, v] += weight * curves[i, own[v]]
+        for k in range(TALL):
+            for v in range(SIDE):
+                if sums[k, v] > best[v]:
+                    best[v], place[v] = sums[k, v], j + U(k)
+                if written.shape[1] > 0 and j + U(k) < U(length):
+                    written[j + U(k), own[v]] = sums[k, v]
+    for v in range(SIDE):
+        if finite(curves, own[v]):
+            tell_peak(best[v], place[v], length, turn, own[v], top, at, state)
+        else:
+            state[own[v]] = NOT_FINITE
 
 
 def _by_strength(
@@ -180,41 +159,41 @@ def _by_strength(
     forth : (2k, L) float64. inverse : (k, 2), real and imaginary part. work : (2k, n) float64, the sums of the curve
     with the waves, then the coefficients.
     """
-    voxel = cuda.grid(1)
+    voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
     if not finite(curves, voxel):
         state[voxel] = NOT_FINITE
         return
-    count = square.size
-    for i in range(2 * count):
+    count = U(square.size)
+    for i in range(TWO * count):
         total = NOTHING
-        for t in range(curves.shape[0]):
+        for t in range(U(curves.shape[0])):
             total += forth[i, t] * curves[t, voxel]
         work[i, voxel] = total
     least, chosen = MOST, strengths[0]
-    for r in range(strengths.size):
-        score = weighted_power(table, 4 * r if cornered else r, work, voxel)
+    for r in range(U(strengths.size)):
+        score = weighted_power(table, FOUR * r if cornered else r, work, voxel)
         if cornered:
-            eta = weighted_power(table, 4 * r + 1, work, voxel)
-            slope = weighted_power(table, 4 * r + 2, work, voxel)
+            eta = weighted_power(table, FOUR * r + ONCE, work, voxel)
+            slope = weighted_power(table, FOUR * r + TWO, work, voxel)
             score = corner(score, eta, slope, strengths[r])
         if score < least:
             least, chosen = score, strengths[r]
     for i in range(count):
         share = ONE / (square[i] + np.float32(chosen))
-        a, b, re, im = work[2 * i, voxel], work[2 * i + 1, voxel], inverse[i, 0], inverse[i, 1]
-        work[2 * i, voxel] = share * np.float32(re * a + im * b)
-        work[2 * i + 1, voxel] = share * np.float32(re * b - im * a)
-    find_peak(waves, work, 2 * count, count - 1, voxel, top, at, state, written)
+        a, b, re, im = work[TWO * i, voxel], work[TWO * i + ONCE, voxel], inverse[i, 0], inverse[i, 1]
+        work[TWO * i, voxel] = share * np.float32(re * a + im * b)
+        work[TWO * i + ONCE, voxel] = share * np.float32(re * b - im * a)
+    find_peak(waves, work, TWO * count, square.size - 1, voxel, top, at, state, written)
 
 
 @part
-def weighted_power(table: Any, row: int, work: Any, voxel: int) -> Any:
+def weighted_power(table: Any, row: Any, work: Any, voxel: Any) -> Any:
     """sum over k of table[row, k] |C_k|^2; work : (2k, n), real and imaginary part in turn."""
     total = NOTHING
-    for i in range(work.shape[0] // 2):
-        a, b = work[2 * i, voxel], work[2 * i + 1, voxel]
+    for i in range(U(work.shape[0] // 2)):
+        a, b = work[TWO * i, voxel], work[TWO * i + ONCE, voxel]
         total += table[row, i] * (a * a + b * b)
     return total
 

@@ -97,7 +97,7 @@ def osvd(
     limit = np.float32(parameters["oscillation_index"] * 2 * basis.times)
     maps, written = empty_maps(METHODS["osvd"], len(curves)), residues(protocol, len(curves), 2 * basis.times)
     if device.kind == "cuda":
-        from bolus_kernels.dsc.deconvolution.cuda import by_oscillation
+        from bolus_kernels.dsc.deconvolution.pairs_cuda import by_oscillation
 
         by_oscillation(curves, basis.analysis, basis.synthesis, limit, maps, written, device)
         return finish(maps, protocol, written)
