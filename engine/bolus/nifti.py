@@ -82,7 +82,7 @@ def encode(
     body = np.asfortranarray(data, data.dtype.newbyteorder("<"))
     # Level 1 of ISA-L packs maps as small as zlib's default does, ten times faster. In one go: a stream that is not
     # told of its end at once is now and then packed otherwise (one of some 400 maps, by what its memory held before).
-    return bytes(isal_zlib.compress(b"".join((head, body.T)), 1, 31))
+    return bytes(isal_zlib.compress(b"".join((head, body.T.data)), 1, 31))
 
 
 Form = tuple[tuple[float, ...], ...] | None
