@@ -49,6 +49,18 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         assert all(command.name in said for command in commands if command.name)
 
 
+def test_what_a_worker_imports_is_what_every_scan_needs() -> None:
+    program = (
+        "import sys; from bolus_kernels.shelf import shelf; import bolus.pipeline, bolus_cluster.workers.handful;"
+        "shelf(); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    found = set(loaded.stdout.split())
+    assert "bolus_kernels.dsc.deconvolution.toeplitz" in found
+    assert not {"numba.cuda", "cupy", "scipy.linalg", "scipy.special", "scipy.ndimage", "distributed"} & found
+    assert not {name for name in found if name.startswith("bolus_kernels.") and name.endswith("cuda")}
+
+
 @pytest.mark.parametrize("command", ["run", "submit", "status", "demo", "phantom", "methods", "doctor"])
 def test_every_command_explains_itself(command: str) -> None:
     result = bolus(command, "--help")

@@ -18,7 +18,7 @@ def shelf() -> Mapping[str, Method]:
     """
     for room in (dsc, asl):
         for module in walk_packages(room.__path__, f"{room.__name__}."):
-            if not module.name.endswith(".cuda"):  # twins are imported where a GPU is asked for
+            if not module.name.endswith("cuda"):  # twins are imported where a GPU is asked for
                 import_module(module.name)
     families = get_args(Family)
     order = sorted(

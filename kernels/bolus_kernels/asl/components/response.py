@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, ndtr
 
 from bolus_kernels.asl.nodes import AGO, LEFT, NONE_BEFORE, SHOWN, Labels
 from bolus_kernels.asl.protocol import AslProtocol
@@ -163,6 +162,8 @@ def remaining(age: Array, rate: float, rate_blood: float, shape: Shape) -> Array
 
 def _passed(since: Array, extra: float, shape: Shape) -> Array:
     """Label of a sharp edge that has arrived after `since` s, with decay at the rate `extra` in its delay."""
+    from scipy.special import gammainc, ndtr  # SciPy takes longer to import than all kernels together
+
     if shape.dispersion == "gamma":
         power = 1.0 + shape.sharpness * shape.time_to_peak
         slower = shape.sharpness / (shape.sharpness + extra)

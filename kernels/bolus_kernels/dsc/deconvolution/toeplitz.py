@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import toeplitz
 
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.deconvolution.circulant import MAPS, NEVER_KEPT, finish, peak, residues
@@ -62,6 +61,8 @@ def convolution(protocol: DscProtocol, smoothing: bool) -> NDArray[np.float64]:
     Before the series the arterial input is 0, after it its last value. Raises ValueError for an arterial
     input that is all zero or not finite. Source: Ostergaard 1996.
     """
+    from scipy.linalg import toeplitz  # takes longer to import than all kernels together
+
     aif = np.asarray(protocol.aif, np.float64)
     if not (np.isfinite(aif).all() and aif.any()):
         raise ValueError("the arterial input function is zero or not finite")

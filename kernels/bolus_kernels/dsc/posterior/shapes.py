@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, gammaincc
 
 ALPHAS = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0)
 """Shapes of gamma-distributed transit times; the first of the bank, in this order."""
@@ -57,6 +56,8 @@ def _transits(shape: int, u: NDArray[Any]) -> NDArray[np.float64]:
 
 def _gamma(alpha: float, mean: float, u: NDArray[Any]) -> NDArray[np.float64]:
     """The same for gamma-distributed transit times: the integrals of s f(s) and s^2 f(s) are gammas again."""
+    from scipy.special import gammainc, gammaincc  # SciPy takes longer to import than all kernels together
+
     x = alpha * u / mean
     first, second = gammainc(alpha + 1, x), gammainc(alpha + 2, x)
     return np.array([gammaincc(alpha, x), mean * first, mean**2 * (alpha + 1) / alpha * second])
