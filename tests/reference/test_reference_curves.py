@@ -142,10 +142,16 @@ def test_recovery_and_height_are_those_of_the_signal() -> None:
     assert echo[:2] == found[:2] and echo.cnr == found.cnr
 
 
-def test_the_late_window_is_the_last_volumes_where_the_series_ends_before() -> None:
+def test_the_late_window_ends_with_the_series_and_tells_recovery_from_five_volumes_on() -> None:
     assert summary.late(60, TR, 10, 30.0, 60.0) == slice(30, 51)
     assert summary.late(60, TR, 30, 30.0, 60.0) == slice(50, 60)
-    assert summary.late(60, TR, 45, 30.0, 60.0) == slice(55, 60)
+    assert summary.late(60, TR, 45, 30.0, 60.0) == slice(65, 65)
+    curve = np.where(np.arange(60) == 35, 10.0, 0.1)
+    found = [summary.summary(curve[:n], TR, (0, 6), curve[:n], STEADY, 0.03, (30.0, 60.0), (1, 2)) for n in (59, 60)]
+    assert np.isnan(found[0].psr) and found[1].psr == pytest.approx(
+        100 * (np.exp(-0.003) - np.exp(-0.3)) / (1 - np.exp(-0.3))
+    )
+    assert found[0].bat == found[1].bat and found[0].peakheight == found[1].peakheight
 
 
 def test_a_curve_that_only_falls_has_no_arrival() -> None:
