@@ -17,7 +17,7 @@ ALPHA, BETA = (0.5, 10.0), (0.2, 20.0)
 """Within these the shape (1) and the time scale (s) are looked for."""
 STARTS = 8
 """Between how many pairs of samples the onset is refined at most."""
-GAINED = 0.01
+GAINED = 0.02
 """No refinement tells this share of the curve's sum of squares more than the search did where it starts."""
 UNKNOWNS, CONSTANT = 4, 1
 """How many numbers a fit has, and how many a constant; fewer samples after t0 do not determine the fit."""
@@ -90,7 +90,7 @@ def first_pass(
         # A sample that begins to count makes a cusp: only between two samples is the fit smooth.
         while 0 <= pair <= peak and not seen[pair]:
             work[LOW, 2], work[HIGH, 2] = step * pair, step * min(pair + 1, peak)
-            refine(some, total, step, work, found)
+            refine(some, total, step, best, work, found)
             gain[2 * pair], gain[2 * pair + 1], seen[pair] = 0.0, 0.0, True
             if not found[0] > told:
                 break
