@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from benchmarks import simulate
+from benchmarks import example, simulate
 from benchmarks.reference import first_pass, summary
 
 TR = 1.5
@@ -69,6 +69,15 @@ def test_no_start_of_a_random_search_does_better() -> None:
         g = first_pass.shape(TIMES[:stop], alpha[:, None], beta[:, None], onset[:, None])
         gain = np.maximum(g @ curve[:stop], 0) ** 2 / np.maximum((g * g).sum(axis=1), 1e-200)
         assert least <= np.sum(curve[:stop] ** 2) - gain.max() + 1e-9
+
+
+def test_the_onset_does_not_stop_at_a_sample() -> None:
+    """The best fit before the sample it would have to cross, from a start beyond it, leaves less than the one after."""
+    curve = example.dsc(81, 20260)[0][80].astype(float)
+    within = slice(6, 22)
+    fit, stop = first_pass.gamma_variate(curve, TR, within, 0.5)
+    assert 12.9 < fit.onset / TR < 13.0
+    assert np.sum((fit.at(TIMES[:stop]) - curve[:stop]) ** 2) == pytest.approx(24.1388, abs=1e-3)
 
 
 @pytest.mark.parametrize("blood_volume", [1.0, 4.0, 9.0])

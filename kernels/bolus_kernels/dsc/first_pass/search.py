@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.dsc.first_pass.gamma_fit import HIGH, LOW, NEAR, PLACE, refine
+from bolus_kernels.dsc.first_pass.gamma_fit import HIGH, LOW, NEAR, ON_IT, PLACE, refine
 from bolus_kernels.jit import part
 from bolus_kernels.state import State
 from bolus_kernels.tiles import FINITE
@@ -106,7 +106,8 @@ def first_pass(
                 break
     last = step * (some.size - 1) - onset
     area = height * beta * exp(alpha - alpha * log(alpha) + lgamma(alpha + 1))
-    if not (best > 0 and int(last / step) >= UNKNOWNS and area < FINITE):
+    after = some.size - 1 - int(onset / step + ON_IT)
+    if not (best > 0 and after >= UNKNOWNS and area < FINITE):
         return area, NO_SOLUTION
     good = beats_constant(total, best, level, stop) and share_after(alpha + 1, last / beta) <= window.beyond
     return area, 0 if good else NO_SOLUTION
