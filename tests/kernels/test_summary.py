@@ -113,7 +113,7 @@ def test_recovery_has_a_value_where_the_late_window_holds_five_samples_and_a_sta
     curves = np.asfortranarray(curves, np.float32)
     peak = curves.argmax(axis=1)
     assert np.array_equal(peak, np.arange(top, 60))
-    held = np.array([np.count_nonzero((TIMES >= TIMES[p] + 30) & (TIMES <= TIMES[p] + 60)) for p in peak])
+    held = np.array([np.count_nonzero(np.abs(TIMES - TIMES[p] - 45) <= 15) for p in peak])
     assert set(held) == set(range(22))
     maps, truth = summary(curves), judged("summary", curves, told(len(curves)), shelf()["summary"].defaults())
     assert np.array_equal(maps["state"], np.where(held >= 5, State.GOOD, State.NO_RECOVERY))

@@ -156,7 +156,10 @@ def test_the_late_window_ends_with_the_series_and_tells_recovery_from_five_volum
     assert summary.late(60, TR, 30, 30.0, 60.0) == slice(50, 60)
     assert summary.late(60, TR, 45, 30.0, 60.0) == slice(65, 65)
     curve = np.where(np.arange(60) == 35, 10.0, 0.1)
-    found = [summary.summary(curve[:n], TR, (0, 6), curve[:n], STEADY, 0.03, (30.0, 60.0), (1, 2)) for n in (59, 60)]
+    found = [
+        summary.summary(curve[:n], TR, (0, 6), curve[:n], STEADY, 0.03, (30.0, 60.0), (1, 2))
+        for n in (59, 60)
+    ]
     assert np.isnan(found[0].psr) and found[1].psr == pytest.approx(
         100 * (np.exp(-0.003) - np.exp(-0.3)) / (1 - np.exp(-0.3))
     )

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from bolus_kernels.cuda.launch import finite, over_voxels
 from bolus_kernels.device import Device
-from bolus_kernels.dsc.summary.summary import FEWEST_RECOVERED, LEAST_NOISE
 from bolus_kernels.jit import part
 from bolus_kernels.scalar import exp
 from bolus_kernels.state import State
 
+FEWEST_RECOVERED = 5
 _f, _d = np.float32, np.float64
 ZERO, ONE, TWO, HALF, HUGE, PERCENT = _f(0), _f(1), _f(2), _f(0.5), _f(3e38), _f(100)
 NAN = _f(np.nan)
-MOST_EXPONENT = _f(87)
+MOST_EXPONENT, LEAST_NOISE = _f(87), _f(1e-6)
 NOTHING, SINGLE, DOUBLE, THREEFOLD, HALVED = _d(0), _d(1), _d(2), _d(3), _d(0.5)
 NOT_FINITE, NO_SOLUTION, NO_RECOVERY = int(State.NOT_FINITE), int(State.NO_SOLUTION), int(State.NO_RECOVERY)
 

@@ -106,7 +106,9 @@ def _summary(
             peak = s_zero[v] * drop
             contrast = high[v] / max(noise[v], LEAST_NOISE * high[v])
             good = good and s_zero[v] > ZERO and abs(recovery) <= HUGE and peak <= HUGE and contrast <= HUGE
-            code[v] = (GOOD if enough else NO_RECOVERY) if good else (NO_SOLUTION if finite[v] else NOT_FINITE)
+            code[v] = (
+                (GOOD if enough else NO_RECOVERY) if good else (NO_SOLUTION if finite[v] else NOT_FINITE)
+            )
             arrived[v] = step * begun[v] if good else NAN
             late[v] = step * (top[v] - begun[v]) if good else NAN
             back_up[v] = recovery if good and enough else NAN
