@@ -88,9 +88,10 @@ def gamma_variate(curve: Array, dt: float, within: slice, cutoff: float) -> tupl
     how many samples it was fitted to.
 
     curve : (t,) 1/s. dt : s. A by projection: for each (alpha, beta, t0) the best A is g.c / g.g. The best points
-    of a dense search are refined with all of alpha, beta and t0 free, and the best of these is taken. t0 is not
-    before the first of the samples `within`. Source: Thompson et al. 1964, Circ Res 14:502; the projection after
-    Golub and Pereyra 1973.
+    of a dense search are refined with alpha, beta and t0 free, and the best of these is taken; t0 stays between the
+    two samples where it starts, as the residual sum has a cusp at every sample that begins to count, which a
+    refinement across it gets stuck at or jumps. t0 is not before the first of the samples `within`. Source: Thompson
+    et al. 1964, Circ Res 14:502; the projection after Golub and Pereyra 1973.
     """
     c = np.asarray(curve, np.float64)
     peak, stop = window(c, within, cutoff)
@@ -101,8 +102,7 @@ def gamma_variate(curve: Array, dt: float, within: slice, cutoff: float) -> tupl
     points, shapes = points[possible], shapes[possible, :stop]
     along, norm = shapes @ c, np.einsum("kt,kt->k", shapes, shapes)
     gain = np.where(along > 0, along**2 / np.maximum(norm, 1e-300), 0.0)  # |c|^2 less the residual sum
-    low = np.array([np.log(ALPHA[0]), np.log(BETA[0]), earliest])
-    high = np.array([np.log(ALPHA[1]), np.log(BETA[1]), max(latest, earliest + 1e-9)])
+    low, high = (np.array([np.log(ALPHA[end]), np.log(BETA[end]), 0.0]) for end in (0, 1))
 
     def best(x: Array) -> GammaVariate:
         alpha, beta, onset = float(np.exp(x[0])), float(np.exp(x[1])), float(x[2])
@@ -114,18 +114,25 @@ def gamma_variate(curve: Array, dt: float, within: slice, cutoff: float) -> tupl
 
     fits = []
     for start in points[_apart(points, gain, dt)]:
-        inside = np.clip([np.log(start[0]), np.log(start[1]), start[2]], low + 1e-9, high - 1e-9)
+        low[2] = dt * _between(start[2], dt)
+        high[2] = max(min(low[2] + dt, latest), low[2] + 1e-9)
+        inside = np.clip([np.log(start[0]), np.log(start[1]), start[2]], low + 1e-10, high - 1e-10)
         fits.append(
             least_squares(left, inside, bounds=(low, high), x_scale=(1, 1, 2), xtol=1e-12, ftol=1e-14)
         )
     return best(min(fits, key=lambda fit: float(fit.cost)).x), stop
 
 
+def _between(onset: float, dt: float) -> int:
+    """The sample that t0 is on or after."""
+    return int(onset / dt + 1e-9)
+
+
 def _apart(points: Array, gain: Array, dt: float) -> list[int]:
     """The best points of the search, one for each t0 between two samples."""
     found: dict[int, int] = {}
     for at in np.argsort(-gain, kind="stable"):
-        found.setdefault(int(points[at, 2] / dt + 1e-9), int(at))
+        found.setdefault(_between(points[at, 2], dt), int(at))
         if len(found) == STARTS:
             break
     return list(found.values())

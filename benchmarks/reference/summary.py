@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+FEWEST_RECOVERED = 5
+"""Samples after the peak without which there is no mean to call recovery."""
 ONSETS = {"smooth": (2, 3), "linear": (1, 2)}
 """Powers of the time since arrival: a bolus that begins without a corner, and the published one."""
 
@@ -72,10 +74,10 @@ def signal(relaxation: Array, steady: float, echo_time: float) -> Array:
 
 
 def late(n: int, dt: float, top: int, since: float, until: float) -> slice:
-    """The volumes from `since` to `until` s after the peak at `top`; the last 5 where the series ends before."""
-    first = top + int(np.ceil(since / dt - 1e-9))
-    stop = top + int(np.floor(until / dt + 1e-9)) + 1
-    return slice(first, min(stop, n)) if first < n else slice(n - 5, n)
+    """Those of n volumes from `since` to `until` s after the peak at `top`; none where the series ends before."""
+    first = top + int(np.ceil(since / dt - 1e-6))
+    stop = top + int(np.floor(until / dt + 1e-6)) + 1
+    return slice(first, max(first, min(stop, n)))
 
 
 def summary(
@@ -93,7 +95,8 @@ def summary(
     curve : (t,) 1/s. dt : s. baseline : volumes (first, stop) before the bolus. echo : (t,) 1/s of the echo whose
     signal before the bolus is `steady`, at echo_time s. recovery : the window (from, to) after the peak, s.
     powers : of the time since arrival in which the curve rises.
-    PSR = 100 (S_post - S_min)/(S_pre - S_min). Source: Cha et al. 2007, AJNR 28:1078, recovery and peak height.
+    PSR = 100 (S_post - S_min)/(S_pre - S_min), NaN where the window holds fewer than 5 samples.
+    Source: Cha et al. 2007, AJNR 28:1078, recovery and peak height.
     """
     c = np.asarray(curve, np.float64)
     top = peak(c, baseline[0])
@@ -102,11 +105,13 @@ def summary(
     came = arrival(c, baseline[0], top, powers)
     s = signal(echo, steady, echo_time)
     lowest = s[int(np.ceil(came)) :].min()
-    after = s[late(len(c), dt, top, *recovery)].mean()
+    after = s[late(len(c), dt, top, *recovery)]
     return Summary(
         bat=dt * came,
         ttp=dt * (top + vertex(c, top) - came),
-        psr=float(100 * (after - lowest) / (steady - lowest)),
+        psr=float(100 * (after.mean() - lowest) / (steady - lowest))
+        if len(after) >= FEWEST_RECOVERED
+        else float("nan"),
         peakheight=float(steady - lowest),
         cnr=float(c[top] / c[slice(*baseline)].std(ddof=1)),
     )

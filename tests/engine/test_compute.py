@@ -163,3 +163,16 @@ def test_a_gpu_is_not_claimed_where_a_method_has_no_kernel_for_it(monkeypatch):
     monkeypatch.setattr(scan, "methods_for", lambda *_: without)
     maps = compute(prepare(dsc_series(noisy(), 0.05), chosen), chosen, Device("cuda", "a GPU"))
     assert maps.device == "cpu"
+
+
+def test_a_series_that_ends_too_soon_for_recovery_lacks_no_other_map():
+    whole, _, curves = maps_of()
+    items, maps, _ = maps_of("dsc.summary.recovery_to=300", "dsc.summary.recovery_from=290")
+    before, after = whole["desc-dscfit_state"].data, items["desc-dscfit_state"].data
+    good = (before == State.GOOD) & curves.mask
+    assert np.all(after[good] == State.NO_RECOVERY) and np.array_equal(after[~good], before[~good])
+    assert np.isnan(items["psr"].data[good]).all() and np.isfinite(whole["psr"].data[good]).all()
+    for ending in ("bat", "cnr", "desc-osvd_cbf"):
+        assert np.array_equal(items[ending].data, whole[ending].data, equal_nan=True)
+    assert maps.numbers["share_failed"] == np.mean(before[curves.mask] != State.GOOD)
+    assert any("no psr" in warning for warning in maps.warnings)

@@ -103,10 +103,13 @@ def variants(known):
 
 
 def case(known):
-    """Good curves, one that is not finite, and some turned over, which many a method cannot solve."""
+    """Good curves, one that is not finite, some turned over, which many a method cannot solve, and some late ones."""
     curves, protocol = example(known, FEWER.get(known.name, VOXELS), seed=11)
     curves[5, 3] = np.nan
     curves[7::40] *= -1
+    if known.family == "summary":
+        curves[8::9] = np.roll(curves[8::9], 26, axis=1)  # peaks too late for signal recovery
+        curves[10, :26] = 0.0  # a baseline without noise
     if isinstance(protocol, DscProtocol) and known.family == "deconvolution":
         protocol = protocol._replace(residue=True)
     return curves, protocol

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from benchmarks import simulate
+from benchmarks import example, simulate
+from benchmarks.reference.judge import judged
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.first_pass.double import exponential, logarithm
 from bolus_kernels.dsc.protocol import DscProtocol
@@ -79,6 +80,18 @@ def test_no_fit_from_many_other_starts_leaves_less():
         height = g @ curve[:stop] / (g @ g)
         fine = simulate.gamma_variate(FINE, best[2], best[0], best[1])
         assert found == pytest.approx(unit * height * fine.sum() * FINE[1], rel=2e-3)
+
+
+def test_the_best_onset_is_found_where_it_lies_just_before_a_sample():
+    """In these a curve of small alpha fits best, near a sample that just does not count; other minima lie close by."""
+    voxels = [80, 720, 824]
+    curves, protocol = example.dsc(max(voxels) + 1, 20260)
+    found = run(curves[voxels], protocol)["cbv"]
+    truth = judged("gamma_variate", curves[voxels], protocol, shelf()["gamma_variate"].defaults())["cbv"]
+    np.testing.assert_allclose(found, truth, rtol=1e-3)
+    np.testing.assert_allclose(found, [10.377, 2.9158, 1.3258], rtol=1e-3)
+    few, protocol = example.dsc(1231, 20260)  # four samples after t0, the first of them at once
+    assert run(few[1230:], protocol)["cbv"] == pytest.approx(0.79, rel=1e-3)
 
 
 @cache

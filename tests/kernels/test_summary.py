@@ -11,7 +11,7 @@ from benchmarks.reference.judge import judged
 from bolus_kernels import device
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
-from bolus_kernels.state import State
+from bolus_kernels.state import State, without_value
 
 Array = NDArray[Any]
 
@@ -79,8 +79,10 @@ def test_summary_equals_the_reference(onset: str, first: int, snr: float | None)
     chosen = {"onset": onset, "recovery_from": 20.0, "recovery_to": 40.0}
     found = summary(curves, protocol, **chosen)
     truth = judged("summary", curves, protocol, shelf()["summary"].defaults() | chosen)
+    assert np.isnan(truth["psr"]).any() == (snr == 15.0)  # where the peak is noise, late in the series
     for name, values in truth.items():
-        assert np.allclose(found[name], values, rtol=1e-4, atol=1e-4 * np.abs(values).mean()), name
+        size = np.nanmean(np.abs(values))
+        assert np.allclose(found[name], values, rtol=1e-4, atol=1e-4 * size, equal_nan=True), name
 
 
 def test_recovery_height_and_noise_are_those_of_the_signal() -> None:
@@ -99,13 +101,38 @@ def test_recovery_height_and_noise_are_those_of_the_signal() -> None:
     assert np.all(np.abs(maps["bat"] + maps["ttp"] - TIMES[peak]) <= TR / 2)
 
 
-def test_the_last_samples_are_the_late_window_of_a_short_series() -> None:
-    curves = np.stack([simulate.tissue(TIMES[:30], cbf, 4.0) for cbf in (20.0, 80.0)])
+def test_recovery_has_a_value_where_the_late_window_holds_five_samples_and_a_state_where_not() -> None:
+    """A peak at every volume: the window goes from whole to empty, and psr alone is lost where it holds four."""
+    bolus = simulate.tissue(TIMES, 60.0, 4.0)
+    bolus[:8] = 0.0
+    top = int(bolus.argmax())
+    curves = np.stack([np.roll(bolus, peak - top) for peak in range(top, 60)])
+    for row, peak in zip(curves, range(top, 60), strict=True):
+        row[: peak - top] = 0.0  # what was rolled in
     curves += np.random.default_rng(7).normal(0, 0.02, curves.shape)
-    signal = np.exp(-0.03 * curves)
-    lowest = signal.min(axis=1)
-    expected = 100 * (signal[:, -5:].mean(axis=1) - lowest) / (1 - lowest)
-    assert np.allclose(summary(curves)["psr"], expected, rtol=1e-4)
+    curves = np.asfortranarray(curves, np.float32)
+    peak = curves.argmax(axis=1)
+    assert np.array_equal(peak, np.arange(top, 60))
+    held = np.array([np.count_nonzero(np.abs(TIMES - TIMES[p] - 45) <= 15) for p in peak])
+    assert set(held) == set(range(22))
+    maps, truth = summary(curves), judged("summary", curves, told(len(curves)), shelf()["summary"].defaults())
+    assert np.array_equal(maps["state"], np.where(held >= 5, State.GOOD, State.NO_RECOVERY))
+    assert np.array_equal(np.isnan(maps["psr"]), held < 5)
+    for name, values in truth.items():
+        assert np.array_equal(np.isnan(values), without_value(name, maps["state"])), name
+        assert np.allclose(
+            maps[name], values, rtol=1e-4, atol=1e-4 * np.nanmean(np.abs(values)), equal_nan=True
+        ), name
+
+
+def test_a_failure_that_leaves_no_map_goes_before_a_late_window_that_is_missing() -> None:
+    curves = np.stack([simulate.tissue(TIMES[:30], 60.0, 4.0)] * 3)
+    curves += np.random.default_rng(7).normal(0, 0.02, curves.shape)
+    curves[1] = -np.abs(curves[1]) - 1
+    curves[2, 3] = np.nan
+    maps = summary(curves)
+    assert maps["state"].tolist() == [State.NO_RECOVERY, State.NO_SOLUTION, State.NOT_FINITE]
+    assert np.isfinite(maps["cnr"]).tolist() == [True, False, False]
 
 
 def test_a_bolus_that_leaks_does_not_recover_and_one_that_shortens_t1_overshoots() -> None:
@@ -184,5 +211,7 @@ def test_any_number_of_volumes_equals_the_reference(n_times: int) -> None:
     protocol = told(40, baseline=(0, 5))
     found = summary(curves, protocol, **known)
     truth = judged("summary", curves, protocol, shelf()["summary"].defaults() | known)
+    assert np.all(np.isnan(truth["psr"])) == (n_times == 12)
     for name, values in truth.items():
-        assert np.allclose(found[name], values, rtol=1e-4, atol=1e-4 * np.abs(values).mean()), name
+        size = np.abs(values[np.isfinite(values)]).mean() if np.isfinite(values).any() else 0.0
+        assert np.allclose(found[name], values, rtol=1e-4, atol=1e-4 * size, equal_nan=True), name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from benchmarks import simulate
+from benchmarks import example, simulate
 from benchmarks.reference import first_pass, summary
 
 TR = 1.5
@@ -69,6 +69,15 @@ def test_no_start_of_a_random_search_does_better() -> None:
         g = first_pass.shape(TIMES[:stop], alpha[:, None], beta[:, None], onset[:, None])
         gain = np.maximum(g @ curve[:stop], 0) ** 2 / np.maximum((g * g).sum(axis=1), 1e-200)
         assert least <= np.sum(curve[:stop] ** 2) - gain.max() + 1e-9
+
+
+def test_the_onset_does_not_stop_at_a_sample() -> None:
+    """The best fit before the sample it would have to cross, from a start beyond it, leaves less than the one after."""
+    curve = example.dsc(81, 20260)[0][80].astype(float)
+    within = slice(6, 22)
+    fit, stop = first_pass.gamma_variate(curve, TR, within, 0.5)
+    assert 12.9 < fit.onset / TR < 13.0
+    assert np.sum((fit.at(TIMES[:stop]) - curve[:stop]) ** 2) == pytest.approx(24.1388, abs=1e-3)
 
 
 @pytest.mark.parametrize("blood_volume", [1.0, 4.0, 9.0])
@@ -142,10 +151,19 @@ def test_recovery_and_height_are_those_of_the_signal() -> None:
     assert echo[:2] == found[:2] and echo.cnr == found.cnr
 
 
-def test_the_late_window_is_the_last_volumes_where_the_series_ends_before() -> None:
+def test_the_late_window_ends_with_the_series_and_tells_recovery_from_five_volumes_on() -> None:
     assert summary.late(60, TR, 10, 30.0, 60.0) == slice(30, 51)
     assert summary.late(60, TR, 30, 30.0, 60.0) == slice(50, 60)
-    assert summary.late(60, TR, 45, 30.0, 60.0) == slice(55, 60)
+    assert summary.late(60, TR, 45, 30.0, 60.0) == slice(65, 65)
+    curve = np.where(np.arange(60) == 35, 10.0, 0.1)
+    found = [
+        summary.summary(curve[:n], TR, (0, 6), curve[:n], STEADY, 0.03, (30.0, 60.0), (1, 2))
+        for n in (59, 60)
+    ]
+    assert np.isnan(found[0].psr) and found[1].psr == pytest.approx(
+        100 * (np.exp(-0.003) - np.exp(-0.3)) / (1 - np.exp(-0.3))
+    )
+    assert found[0].bat == found[1].bat and found[0].peakheight == found[1].peakheight
 
 
 def test_a_curve_that_only_falls_has_no_arrival() -> None:

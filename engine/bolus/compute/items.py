@@ -149,7 +149,10 @@ def numbers_of(
 
     inside : (n,) each, what maps hold in the brain, by how they end, where it is known without looking there.
     """
-    numbers = {"share_failed": float(np.count_nonzero(state != int(State.GOOD)) / state.size)}
+    failed = (state != int(State.GOOD)) & (
+        state != int(State.NO_RECOVERY)
+    )  # which lacks no more than its psr
+    numbers = {"share_failed": float(np.count_nonzero(failed) / state.size)}
     for item in items:
         if item.data.dtype == np.float32 and item.data.ndim == 3:
             found = inside.get(item.ending)

@@ -30,7 +30,8 @@ from bolus_kernels.state import State
 
 MANY = 0.05
 """Share of the brain without a value that is worth a warning."""
-GOOD, NO_SOLUTION, NO_ARRIVAL = int(State.GOOD), int(State.NO_SOLUTION), int(State.NO_ARRIVAL)
+GOOD, NO_SOLUTION = int(State.GOOD), int(State.NO_SOLUTION)
+NO_ARRIVAL, NO_RECOVERY = int(State.NO_ARRIVAL), int(State.NO_RECOVERY)
 """Plain numbers: NumPy compares an array with an enum's member ten times as slowly."""
 
 
@@ -38,8 +39,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     """Every map that the recipe asks of these curves, with the state of each voxel.
 
     A voxel whose curve is broken is NaN in every map; one that a method could not solve is NaN in the maps of that
-    method; the state is that of the first failure. A method without a kernel for the device, or for which its memory
-    does not suffice, runs on the CPU, and the maps say so.
+    method, or in psr alone; the state is that of the first failure, and NO_RECOVERY where there is no other. A method
+    without a kernel for the device, or for which its memory does not suffice, runs on the CPU, and the maps say so.
     """
     state = curves.state.copy()
     warnings = list(curves.warnings)
@@ -57,7 +58,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)
         values = run_method(method, curves, protocol, parameters, machine, machines)
-        np.copyto(state, values["state"], where=state == GOOD)
+        failed = values["state"] != GOOD
+        np.copyto(state, values["state"], where=failed & ((state == GOOD) | (state == NO_RECOVERY)))
         unsolved = _share((values["state"] == NO_SOLUTION) & (state != NO_ARRIVAL))
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
@@ -93,7 +95,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
             warnings.append("asl.spatial was not done: it needs several delays")
     if len(criteria) > 1:
         items.append(choice_map(criteria, curves))
-    broken = (state != GOOD) & (state != NO_SOLUTION) & (state != NO_ARRIVAL)
+    broken = (state != GOOD) & (state != NO_SOLUTION) & (state != NO_ARRIVAL) & (state != NO_RECOVERY)
     if broken.any():
         for item in items:
             if item.data.dtype == np.float32:
@@ -110,6 +112,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         warnings.append(f"{100 * lost:.1f} % of the brain's voxels could not be computed")
     if (unknown := _share(state == NO_ARRIVAL)) > MANY:
         warnings.append(f"{100 * unknown:.1f} % of the brain's voxels have no value in the given att map")
+    if (short := _share(state == NO_RECOVERY)) > MANY:
+        warnings.append(f"{100 * short:.1f} % of the brain's voxels have no psr: the series ends too soon")
     return Maps(
         curves.scan, curves.grid, tuple(items), machines.told(), curves.sources, curves.aif, numbers,
         (*warnings, *machines.warnings),

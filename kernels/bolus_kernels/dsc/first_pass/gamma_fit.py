@@ -11,6 +11,8 @@ from bolus_kernels.jit import part
 STEPS = 100
 ENOUGH = 1e-10
 """A refinement ends when a step promises less than this share of the curve's sum of squares."""
+HOPE = 30.0
+"""How many times what its next step promises a refinement may still gain."""
 NEAR, NEARER = 1e-3, 0.9
 """How near the next sample (volumes) the onset passes it, and how much of the way there one step may go."""
 ON_IT = 1e-9
@@ -21,10 +23,11 @@ NORMAL, TRIED, FACTOR, ROWS = 8, 11, 14, 17
 
 
 @part
-def refine(curve: Any, total: float, step: float, work: Any, found: Any) -> None:
+def refine(curve: Any, total: float, step: float, bar: float, work: Any, found: Any) -> None:
     """Move place (ln alpha, ln beta, t0) within its bounds to the least residual sum (Levenberg and Marquardt).
 
-    total : the curve's sum of squares. Fills found with what the fit tells of it, and its height.
+    total : the curve's sum of squares. Fills found with what the fit tells of it, and its height; with -1 once HOPE
+    times what the next step promises would not bring it to `bar`, what another fit tells.
     """
     for i in range(3):
         work[TRIAL, i] = work[PLACE, i]
@@ -46,6 +49,9 @@ def refine(curve: Any, total: float, step: float, work: Any, found: Any) -> None
             work[FREE, i] = 0.0 if held else 1.0
         promised, left = solve(work, damping), work[HIGH, 2] - work[PLACE, 2]
         leaving = work[GRADIENT, 2] > 0 and work[LOW, 2] < work[PLACE, 2] and left < NEAR * step
+        if best + HOPE * promised < bar:
+            best = -1.0
+            break
         if promised <= ENOUGH * total or damping > 1e12 or leaving:
             break
         for i in range(3):

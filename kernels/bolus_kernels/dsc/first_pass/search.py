@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.dsc.first_pass.gamma_fit import HIGH, LOW, NEAR, PLACE, refine
+from bolus_kernels.dsc.first_pass.gamma_fit import HIGH, LOW, NEAR, ON_IT, PLACE, refine
 from bolus_kernels.jit import part
 from bolus_kernels.state import State
 from bolus_kernels.tiles import FINITE
@@ -17,7 +17,7 @@ ALPHA, BETA = (0.5, 10.0), (0.2, 20.0)
 """Within these the shape (1) and the time scale (s) are looked for."""
 STARTS = 8
 """Between how many pairs of samples the onset is refined at most."""
-GAINED = 0.01
+GAINED = 0.02
 """No refinement tells this share of the curve's sum of squares more than the search did where it starts."""
 UNKNOWNS, CONSTANT = 4, 1
 """How many numbers a fit has, and how many a constant; fewer samples after t0 do not determine the fit."""
@@ -90,7 +90,7 @@ def first_pass(
         # A sample that begins to count makes a cusp: only between two samples is the fit smooth.
         while 0 <= pair <= peak and not seen[pair]:
             work[LOW, 2], work[HIGH, 2] = step * pair, step * min(pair + 1, peak)
-            refine(some, total, step, work, found)
+            refine(some, total, step, best, work, found)
             gain[2 * pair], gain[2 * pair + 1], seen[pair] = 0.0, 0.0, True
             if not found[0] > told:
                 break
@@ -106,7 +106,8 @@ def first_pass(
                 break
     last = step * (some.size - 1) - onset
     area = height * beta * exp(alpha - alpha * log(alpha) + lgamma(alpha + 1))
-    if not (best > 0 and int(last / step) >= UNKNOWNS and area < FINITE):
+    after = some.size - 1 - int(onset / step + ON_IT)
+    if not (best > 0 and after >= UNKNOWNS and area < FINITE):
         return area, NO_SOLUTION
     good = beats_constant(total, best, level, stop) and share_after(alpha + 1, last / beta) <= window.beyond
     return area, 0 if good else NO_SOLUTION

@@ -19,9 +19,10 @@ from bolus_kernels.state import State
 FEWEST_RECOVERED = 5
 _f, _d = np.float32, np.float64
 ZERO, ONE, TWO, HALF, HUGE, PERCENT = _f(0), _f(1), _f(2), _f(0.5), _f(3e38), _f(100)
-MOST_EXPONENT = _f(87)
+NAN = _f(np.nan)
+MOST_EXPONENT, LEAST_NOISE = _f(87), _f(1e-6)
 NOTHING, SINGLE, DOUBLE, THREEFOLD, HALVED = _d(0), _d(1), _d(2), _d(3), _d(0.5)
-NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
+NOT_FINITE, NO_SOLUTION, NO_RECOVERY = int(State.NOT_FINITE), int(State.NO_SOLUTION), int(State.NO_RECOVERY)
 
 
 def summary(
@@ -63,8 +64,7 @@ def _summary(
     noise = spread(curves, voxel, first, stop)
     begun = arrival(curves, voxel, first, at, linear)
     start, end = at + after, at + until
-    if min(end, times - 1) - start + 1 < FEWEST_RECOVERED:
-        start, end = times - FEWEST_RECOVERED, times - 1
+    enough = min(end, times - 1) - start + 1 >= FEWEST_RECOVERED
     lowest, recovered, count = HUGE, ZERO, ZERO
     for t in range(times):
         s = exp(min(-echo_time * echo[t, voxel], MOST_EXPONENT))
@@ -73,27 +73,33 @@ def _summary(
         if start <= t <= end:
             recovered, count = recovered + s, count + ONE
     drop, s0 = ONE - lowest, steady[voxel]
-    good = at > first and high > ZERO and noise > ZERO and drop > ZERO and s0 > ZERO
-    recovery, peak = PERCENT * (recovered / count - lowest) / drop, s0 * drop
-    contrast = high / noise if good else HUGE
+    good = at > first and high > ZERO and noise >= ZERO and drop > ZERO and s0 > ZERO
+    recovery, peak = (PERCENT * (recovered / count - lowest) / drop if enough else ZERO), s0 * drop
+    contrast = high / max(noise, LEAST_NOISE * high) if good else HUGE
     if not (good and abs(recovery) <= HUGE and peak <= HUGE and contrast <= HUGE):
         state[voxel] = NO_SOLUTION
         return
     bat[voxel], ttp[voxel] = step * begun, step * (top - begun)
-    psr[voxel], height[voxel], cnr[voxel] = recovery, peak, contrast
+    height[voxel], cnr[voxel] = peak, contrast
+    if enough:
+        psr[voxel] = recovery
+    else:
+        state[voxel] = NO_RECOVERY
 
 
 @part
 def spread(curves: Any, voxel: int, first: int, stop: int) -> Any:
-    """The standard deviation of the baseline; 0 where there are not two volumes of it."""
+    """The standard deviation of the baseline; NaN where there are not two volumes of it."""
+    if stop - first < 2:
+        return NAN
     mean, squares = ZERO, ZERO
     for t in range(first, stop):
         mean += curves[t, voxel]
-    mean /= _f(max(stop - first, 1))
+    mean /= _f(stop - first)
     for t in range(first, stop):
         apart = curves[t, voxel] - mean
         squares += apart * apart
-    return sqrt(squares / _f(max(stop - first - 1, 1)))
+    return _f(sqrt(squares / _f(stop - first - 1)))
 
 
 @part

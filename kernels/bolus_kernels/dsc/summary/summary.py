@@ -18,10 +18,12 @@ from bolus_kernels.state import State
 from bolus_kernels.tiles import TILE, gather, time_major
 
 FEWEST_RECOVERED = 5
+"""Samples that the late window must hold: fewer are no mean, and before the window the bolus is still passing."""
 _f = np.float32
 ZERO, ONE, HALF, HUGE, NAN = _f(0), _f(1), _f(0.5), _f(3e38), _f(np.nan)
 MOST_EXPONENT, LEAST_NOISE = _f(87), _f(1e-6)
 GOOD, NOT_FINITE, NO_SOLUTION = int(State.GOOD), int(State.NOT_FINITE), int(State.NO_SOLUTION)
+NO_RECOVERY = int(State.NO_RECOVERY)
 
 
 @method(
@@ -36,7 +38,8 @@ GOOD, NOT_FINITE, NO_SOLUTION = int(State.GOOD), int(State.NOT_FINITE), int(Stat
     paper="Cheong et al., Phys Med Biol 48:N83 (2003); Cha et al., AJNR Am J Neuroradiol 28:1078 (2007)",
     equation=(
         "bat: least squares of b, then b + g1 (t - bat)^2 + g2 (t - bat)^3 up to the peak (onset linear: powers 1 and"
-        " 2); ttp = peak - bat; psr = 100 (S_post - S_min)/(S_pre - S_min); cnr = max C / SD(baseline)"
+        " 2); ttp = peak - bat; psr = 100 (S_post - S_min)/(S_pre - S_min), S_post the mean of the samples that lie"
+        " recovery_from to recovery_to after the peak, where there are 5; cnr = max C / SD(baseline)"
     ),
 )
 def summary(
@@ -47,7 +50,8 @@ def summary(
     curves : (n, t) float32, 1/s. Gives bat : s after the first volume, ttp : s, psr : %, peakheight : signal,
     cnr : 1, each (n,) float32, and state : (n,) uint8. The peak is the largest sample, its time the vertex of the
     parabola through it and its neighbours. S = S0 e^{-TE C} of one echo; S_min is the least from bat on, S_post the
-    mean from `recovery_from` to `recovery_to` after the peak, of the last 5 samples where the series ends before.
+    mean of the samples from `recovery_from` to `recovery_to` after the peak. Where the series holds fewer than 5 of
+    them psr alone is NaN and the state NO_RECOVERY: earlier samples show the bolus, not what is left after it.
     A baseline without noise has a cnr of 1e6.
     A real bolus begins smoothly: the published line from arrival on finds it a whole volume late, so the rise is
     quadratic and cubic here unless `onset` is "linear". Raises ValueError without a baseline signal.
@@ -97,13 +101,17 @@ def _summary(
         for v in range(width):
             drop = ONE - lowest[v]
             good = finite[v] and at[v] > first and high[v] > ZERO and noise[v] >= ZERO and drop > ZERO
-            recovery, peak = _f(100) * (recovered[v] - lowest[v]) / drop, s_zero[v] * drop
+            enough = min(at[v] + until, times - 1) - (at[v] + after) + 1 >= FEWEST_RECOVERED
+            recovery = _f(100) * (recovered[v] - lowest[v]) / drop if enough else ZERO
+            peak = s_zero[v] * drop
             contrast = high[v] / max(noise[v], LEAST_NOISE * high[v])
             good = good and s_zero[v] > ZERO and abs(recovery) <= HUGE and peak <= HUGE and contrast <= HUGE
-            code[v] = GOOD if good else (NO_SOLUTION if finite[v] else NOT_FINITE)
+            code[v] = (
+                (GOOD if enough else NO_RECOVERY) if good else (NO_SOLUTION if finite[v] else NOT_FINITE)
+            )
             arrived[v] = step * begun[v] if good else NAN
             late[v] = step * (top[v] - begun[v]) if good else NAN
-            back_up[v] = recovery if good else NAN
+            back_up[v] = recovery if good and enough else NAN
             fall[v] = peak if good else NAN
             clear[v] = contrast if good else NAN
 
@@ -158,11 +166,8 @@ def _recovery(
     count, highest = np.zeros(TILE, np.float32), np.empty(TILE, np.float32)
     earliest = times
     for v in range(TILE):
-        from_, to = at[v] + after, at[v] + until
-        if min(to, times - 1) - from_ + 1 < FEWEST_RECOVERED:
-            from_, to = times - FEWEST_RECOVERED, times - 1
-        start[v], end[v] = _f(from_), _f(to)
-        earliest = min(earliest, max(from_, 0))
+        start[v], end[v] = _f(at[v] + after), _f(at[v] + until)
+        earliest = min(earliest, at[v] + after)
     highest[:], recovered[:] = -HUGE, ZERO
     for t in range(times):
         now, row = _f(t), echo[t, begin : begin + width]
