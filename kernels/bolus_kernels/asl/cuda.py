@@ -33,7 +33,7 @@ def kernel(delays: int) -> Callable[..., None]:
         if voxel >= curves.shape[1]:
             return
         mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)
+        table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
@@ -87,7 +87,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
         if voxel >= curves.shape[1]:
             return
         mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)
+        table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(2, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)

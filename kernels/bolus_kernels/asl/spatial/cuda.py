@@ -87,7 +87,7 @@ def _fit(delays: int) -> Callable[..., None]:
         if v >= noise.size:
             return
         mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)
+        table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
         for i in range(delays):
