@@ -32,7 +32,7 @@ def kernel(delays: int) -> Callable[..., None]:
         voxel = cuda.grid(1)
         if voxel >= curves.shape[1]:
             return
-        mean = cuda.local.array(delays, float32)
+        mean = cuda.local.array(delays, float32)[: time.size]
         table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
@@ -86,7 +86,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
         voxel = cuda.grid(1)
         if voxel >= curves.shape[1]:
             return
-        mean = cuda.local.array(delays, float32)
+        mean = cuda.local.array(delays, float32)[: time.size]
         table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(2, float32)
