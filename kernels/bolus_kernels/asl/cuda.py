@@ -14,14 +14,17 @@ from bolus_kernels.asl.nodes import FOUR, NODES, PLACE, WORK, Grid, Labels, summ
 from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import U, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.jit import part
 
 
 @cache
 def kernel(delays: int) -> Callable[..., None]:
-    """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
+    """The kernel body for a number of distinct delays, which sizes a thread's own memory.
+
+    Loops run over lengths told at run time: unrolled, they would need more registers than a thread has.
+    """
     groups, responses = delays // 4, 4 * NODES
 
     def multi_delay(
@@ -33,7 +36,7 @@ def kernel(delays: int) -> Callable[..., None]:
         if voxel >= curves.shape[1]:
             return
         mean = cuda.local.array(delays, float32)[: time.size]
-        table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
+        table = cuda.local.array((groups, FOUR), float32)[: U(time.size) // U(4)]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
@@ -87,7 +90,7 @@ def mode_kernel(delays: int) -> Callable[..., None]:
         if voxel >= curves.shape[1]:
             return
         mean = cuda.local.array(delays, float32)[: time.size]
-        table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
+        table = cuda.local.array((groups, FOUR), float32)[: U(time.size) // U(4)]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(2, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)

@@ -19,8 +19,8 @@ EARLY, MISFIT, WORK = PRODUCT, 9 * NODES, 11 * NODES
 """A row for each number that a node has; one to spare on either side of the misfit, for a neighbour's. The row of the
 products is that of what is early while responses are made.
 
-Rows lie at fixed places of one array, and loops run over NODES: the compiler then knows that no row touches another
-and that no node is left over, and a loop becomes a few wide instructions.
+Rows lie at fixed places of one array, and on the CPU loops run over a fixed number of nodes: the compiler then knows
+that no row touches another and that no node is left over, and a loop becomes a few wide instructions.
 """
 TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, SINCE, LEAVES, SHOWS, FOUR = (
     4 * column for column in range(11)
@@ -28,6 +28,7 @@ TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, SINCE, LEAVES, SHOWS, FOUR = (
 """Where the numbers of four delays lie in a row of the table of delays, and the length of such a row."""
 PLACE = np.arange(NODES, dtype=np.float32)
 EACH = (True,) * NODES
+"""What a grid on the CPU counts its nodes by: the compiler knows the length of a tuple."""
 SHARE = np.ones(NODES, np.float32)
 SHARE[[0, -1]] = 0.5
 """Of the space between two nodes, what each stands for: those at the ends for half of it."""
@@ -62,7 +63,11 @@ class Labels(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Memory for a grid of one voxel, float32. response : (delays / 4, 4 NODES). work : (WORK,). nodes : NODES."""
+    """Memory for a grid of one voxel, float32. response : (delays / 4, 4 NODES). work : (WORK,).
+
+    nodes : what has NODES items. On the CPU it is EACH, and loops become a few wide instructions; on a GPU an array,
+    whose length is told at run time: there loops that the compiler could unroll would need more registers than it has.
+    """
 
     response: Any
     work: Any

@@ -162,7 +162,9 @@ def integrate(best: Any, freedom: Any, used: Any, grid: Grid) -> Any:
 
 
 @finite_part
-def moments(low: Any, step: Any, freedom: Any, flow: Any, a: Any, total: Any, grid: Grid, result: Any) -> None:
+def moments(
+    low: Any, step: Any, freedom: Any, flow: Any, a: Any, total: Any, grid: Grid, result: Any
+) -> None:
     """Mean and SD of flow and arrival under the weights of the nodes."""
     work, ff, aa = grid.work, ZERO, ZERO
     for j in range(len(grid.nodes)):

@@ -15,7 +15,7 @@ from bolus_kernels.asl.posterior import voxel_posterior
 from bolus_kernels.asl.spatial.belief import CERTAIN, VALID, Beliefs, local
 from bolus_kernels.asl.spatial.belief import FOUR as VALUES
 from bolus_kernels.asl.spatial.lattice import Lattice, Window
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import U, over_voxels
 from bolus_kernels.device import Device
 
 ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-20)
@@ -75,7 +75,10 @@ def fit(
 
 @cache
 def _fit(delays: int) -> Callable[..., None]:
-    """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
+    """The kernel body for a number of distinct delays, which sizes a thread's own memory.
+
+    Loops run over lengths told at run time: unrolled, they would need more registers than a thread has.
+    """
     groups, responses = delays // 4, 4 * NODES
 
     def fit_posterior(
@@ -87,7 +90,7 @@ def _fit(delays: int) -> Callable[..., None]:
         if v >= noise.size:
             return
         mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)[: time.size // 4]
+        table = cuda.local.array((groups, FOUR), float32)[: U(time.size) // U(4)]
         grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
         for i in range(delays):
