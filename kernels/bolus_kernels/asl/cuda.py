@@ -10,31 +10,34 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, Labels, summarise, tabulate
+from bolus_kernels.asl.nodes import FOUR, NODES, PLACE, WORK, Grid, Labels, summarise, tabulate
 from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
 from bolus_kernels.asl.prior import Prior, of_voxel
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import U, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.jit import part
 
 
 @cache
 def kernel(delays: int) -> Callable[..., None]:
-    """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
+    """The kernel body for a number of distinct delays, which sizes a thread's own memory.
+
+    Loops run over lengths told at run time: unrolled, they would need more registers than a thread has.
+    """
     groups, responses = delays // 4, 4 * NODES
 
     def multi_delay(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, column: Any, time: Any,
         duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
-        cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
+        nodes: Any, cbf: Any, att: Any, sd_cbf: Any, sd_att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
         if voxel >= curves.shape[1]:
             return
-        mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)
-        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32))
+        mean = cuda.local.array(delays, float32)[: time.size]
+        table = cuda.local.array((groups, FOUR), float32)[: U(time.size) // U(4)]
+        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
@@ -81,14 +84,14 @@ def mode_kernel(delays: int) -> Callable[..., None]:
     def mode(
         curves: Any, t1_tissue: Any, slice_delay: Any, noise: Any, arrival: Any, precision: Any, column: Any, time: Any,
         duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int, fitted: int,
-        cbf: Any, att: Any, state: Any,
+        nodes: Any, cbf: Any, att: Any, state: Any,
     ) -> None:  # fmt: skip
         voxel = cuda.grid(1)
         if voxel >= curves.shape[1]:
             return
-        mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)
-        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32))
+        mean = cuda.local.array(delays, float32)[: time.size]
+        table = cuda.local.array((groups, FOUR), float32)[: U(time.size) // U(4)]
+        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(2, float32)
         labels, prior = _nouns(time, duration, pairs, pulses, scalars, pulsed, tissue_relaxation)
         within = summarise(curves[:, voxel], column, pairs, mean)
@@ -126,7 +129,7 @@ def launch_mode(
 def _shared(column: NDArray[np.int64], labels: Labels, prior: Prior, fitted: bool) -> tuple[Any, ...]:
     """What all threads read."""
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, labels.kept, *prior], np.float32)
-    flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted)
+    flags = int(labels.pulsed), int(labels.tissue_relaxation), int(fitted), PLACE
     return column, labels.time, labels.duration, labels.pairs, labels.pulses, scalars, *flags
 
 

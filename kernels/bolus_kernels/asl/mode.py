@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.multi_delay import labels_of, prior_of, voxelwise_of
-from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, summarise_tile, tabulate
+from bolus_kernels.asl.nodes import EACH, FOUR, NODES, WORK, Grid, summarise_tile, tabulate
 from bolus_kernels.asl.peak import voxel_peak
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable
 from bolus_kernels.asl.prior import of_voxel
@@ -50,7 +50,7 @@ def _mode(
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
-    grid = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
+    grid = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32), EACH)
     result = np.empty(2, np.float32)
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)
     means, within = np.empty((delays, TILE), np.float32), np.empty(TILE, np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.asl.nodes import (
+    EACH,
     FOUR,
     LEFT,
     NODES,
@@ -201,8 +202,8 @@ def _multi_delay(
 ) -> None:  # fmt: skip
     delays = labels.time.size
     mean, table = np.empty(delays, np.float32), np.empty((delays // 4, FOUR), np.float32)
-    first = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
-    finer = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
+    first = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32), EACH)
+    finer = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32), EACH)
     result = np.empty(4, np.float32)
     last = -1  # the voxel whose first grid is in memory
     tile, finite = np.empty((curves.shape[0], TILE), np.float32), np.empty(TILE, np.bool_)

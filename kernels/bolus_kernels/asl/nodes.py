@@ -19,14 +19,16 @@ EARLY, MISFIT, WORK = PRODUCT, 9 * NODES, 11 * NODES
 """A row for each number that a node has; one to spare on either side of the misfit, for a neighbour's. The row of the
 products is that of what is early while responses are made.
 
-Rows lie at fixed places of one array, and loops run over NODES: the compiler then knows that no row touches another
-and that no node is left over, and a loop becomes a few wide instructions.
+Rows lie at fixed places of one array, and on the CPU loops run over a fixed number of nodes: the compiler then knows
+that no row touches another and that no node is left over, and a loop becomes a few wide instructions.
 """
 TIME, DURATION, PAIRS, MEAN, REACH, LEAD, FULL, SINCE, LEAVES, SHOWS, FOUR = (
     4 * column for column in range(11)
 )
 """Where the numbers of four delays lie in a row of the table of delays, and the length of such a row."""
 PLACE = np.arange(NODES, dtype=np.float32)
+EACH = (True,) * NODES
+"""What a grid on the CPU counts its nodes by: the compiler knows the length of a tuple."""
 SHARE = np.ones(NODES, np.float32)
 SHARE[[0, -1]] = 0.5
 """Of the space between two nodes, what each stands for: those at the ends for half of it."""
@@ -61,10 +63,15 @@ class Labels(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Memory for a grid of one voxel, float32. response : (delays / 4, 4 NODES). work : (WORK,)."""
+    """Memory for a grid of one voxel, float32. response : (delays / 4, 4 NODES). work : (WORK,).
+
+    nodes : what has NODES items. On the CPU it is EACH, and loops become a few wide instructions; on a GPU an array,
+    whose length is told at run time: there loops that the compiler could unroll would need more registers than it has.
+    """
 
     response: Any
     work: Any
+    nodes: Any
 
 
 @part
@@ -139,7 +146,7 @@ def respond(
             time, duration = table[g, TIME + k] + slice_delay, table[g, DURATION + k]
             reach, lead, full = of_delay(time, duration, relaxation, growth)
             table[g, REACH + k], table[g, LEAD + k], table[g, FULL + k] = reach, lead, full
-    for j in range(NODES):
+    for j in range(len(grid.nodes)):
         early, carried = of_arrival(low + step * PLACE[j], labels.rate_blood, relaxation, growth)
         work[EARLY + j], work[CARRIED + j], work[SQUARE + j] = early, labels.gain * carried, ZERO
     for g in range(table.shape[0]):
@@ -147,7 +154,7 @@ def respond(
         b0, b1, b2, b3 = of_four(table, g, LEAD)
         c0, c1, c2, c3 = of_four(table, g, FULL)
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
-        for j in range(NODES):
+        for j in range(len(grid.nodes)):
             early, carried = work[EARLY + j], work[CARRIED + j]
             g0, g1 = carried * delivered(early, a0, b0, c0), carried * delivered(early, a1, b1, c1)
             g2, g3 = carried * delivered(early, a2, b2, c2), carried * delivered(early, a3, b3, c3)
@@ -155,24 +162,25 @@ def respond(
             response[g, 2 * NODES + j], response[g, 3 * NODES + j] = g2, g3
             work[SQUARE + j] += n0 * g0 * g0 + n1 * g1 * g1 + (n2 * g2 * g2 + n3 * g3 * g3)
     if labels.kept < ONE:
-        deplete(relaxation, table, response, work)
+        deplete(relaxation, table, grid)
 
 
 @finite_part
-def deplete(relaxation: Any, table: Any, response: Any, work: Any) -> None:
+def deplete(relaxation: Any, table: Any, grid: Grid) -> None:
     """Take from the responses what the pulses of the readouts before took, show what is shown, sum squares anew.
 
     Readouts of one label lie in their order; EARLY and CARRIED, needed no more, hold what the one before would have
     found without pulses, and what it found.
     """
-    for j in range(NODES):
+    response, work = grid.response, grid.work
+    for j in range(len(grid.nodes)):
         work[EARLY + j], work[CARRIED + j], work[SQUARE + j] = ZERO, ZERO, ZERO
     for g in range(table.shape[0]):
         for k in range(4):
             fade, pairs = exp(-table[g, SINCE + k] * relaxation), table[g, PAIRS + k]
             kept, shows = table[g, LEAVES + k], table[g, SHOWS + k]
             row = response[g, k * NODES : (k + 1) * NODES]
-            for j in range(NODES):
+            for j in range(len(grid.nodes)):
                 full = row[j]
                 left = depleted(full, work[EARLY + j], work[CARRIED + j], fade, kept)
                 seen = shows * left

@@ -72,13 +72,13 @@ def voxel_peak(
         score_nodes(freedom - ONE, floor, prior, low, step, table, grid)
         if level == 0:  # in units of the least misfit its logarithm is small, and loses nothing
             least = MOST
-            for j in range(NODES):
+            for j in range(len(grid.nodes)):
                 least = min(least, work[MISFIT + j])
             unit = ONE / least
-        for j in range(NODES):
+        for j in range(len(grid.nodes)):
             work[SCORE + j] = work[BELIEF + j] - HALF * freedom * log(work[MISFIT + j] * unit)
         best = LOWEST
-        for j in range(NODES):
+        for j in range(len(grid.nodes)):
             if work[SCORE + j] > best:
                 best, top = work[SCORE + j], j
         flow, arrival = work[FLOW + top], low + step * PLACE[top]
@@ -91,5 +91,5 @@ def voxel_peak(
                 flow += shift * HALF * (work[FLOW + REACH + top] - work[FLOW - REACH + top])
                 break
         best += NEGLIGIBLE - (MARGIN if level < WIDE else ROUNDING)
-        low, high = window(low, step, most, freedom, floor, best, work)
+        low, high = window(low, step, most, freedom, floor, best, grid)
     result[0], result[1] = flow, arrival

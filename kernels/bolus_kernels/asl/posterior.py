@@ -86,19 +86,19 @@ def voxel_posterior(
     if not known:
         respond(slice_delay, rate, TYPICAL_FLOW, labels, ZERO, step, table, first)
     best = score_nodes(freedom, floor, prior, ZERO, step, table, first)
-    total, sharing, flow, place, away = integrate(best, freedom, TYPICAL_FLOW, first.work)
-    low, high = window(ZERO, step, most, freedom, floor, best, first.work)
+    total, sharing, flow, place, away = integrate(best, freedom, TYPICAL_FLOW, first)
+    low, high = window(ZERO, step, most, freedom, floor, best, first)
     for level in range(1, LEVELS):
         step = (high - low) / np.float32(NODES - 1)
         used = flow
         respond(slice_delay, rate, used, labels, low, step, table, finer)
         best = score_nodes(freedom, floor, prior, low, step, table, finer)
-        total, sharing, flow, place, away = integrate(best, freedom, used, finer.work)
+        total, sharing, flow, place, away = integrate(best, freedom, used, finer)
         settled = (flow - used) ** 2 <= SETTLED * (away - (flow - used) ** 2)
         if (sharing > RESOLVED and settled) or step < FINEST or level == LEVELS - 1:
             break
-        low, high = window(low, step, most, freedom, floor, best, finer.work)
-    moments(low, step, freedom, flow, place, total, finer.work, result)
+        low, high = window(low, step, most, freedom, floor, best, finer)
+    moments(low, step, freedom, flow, place, total, finer, result)
 
 
 @finite_part
@@ -109,16 +109,16 @@ def score_nodes(freedom: Any, floor: Any, prior: Any, low: Any, step: Any, table
     """
     response, work = grid.response, grid.work
     weight, expected = prior.flow_weight, prior.flow_weight * prior.flow
-    for j in range(NODES):
+    for j in range(len(grid.nodes)):
         work[PRODUCT + j] = ZERO
     for g in range(table.shape[0]):
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         y0, y1, y2, y3 = of_four(table, g, MEAN)
-        for j in range(NODES):
+        for j in range(len(grid.nodes)):
             g0, g1 = response[g, j], response[g, NODES + j]
             g2, g3 = response[g, 2 * NODES + j], response[g, 3 * NODES + j]
             work[PRODUCT + j] += n0 * y0 * g0 + n1 * y1 * g1 + (n2 * y2 * g2 + n3 * y3 * g3)
-    for j in range(NODES):
+    for j in range(len(grid.nodes)):
         inverse = ONE / (weight + work[SQUARE + j])
         flow = (work[PRODUCT + j] + expected) * inverse
         work[INVERSE + j], work[FLOW + j] = inverse, flow
@@ -126,13 +126,13 @@ def score_nodes(freedom: Any, floor: Any, prior: Any, low: Any, step: Any, table
     for g in range(table.shape[0]):
         n0, n1, n2, n3 = of_four(table, g, PAIRS)
         y0, y1, y2, y3 = of_four(table, g, MEAN)
-        for j in range(NODES):
+        for j in range(len(grid.nodes)):
             flow = work[FLOW + j]
             r0, r1 = y0 - flow * response[g, j], y1 - flow * response[g, NODES + j]
             r2, r3 = y2 - flow * response[g, 2 * NODES + j], y3 - flow * response[g, 3 * NODES + j]
             work[MISFIT + j] += n0 * r0 * r0 + n1 * r1 * r1 + (n2 * r2 * r2 + n3 * r3 * r3)
     best = LOWEST
-    for j in range(NODES):
+    for j in range(len(grid.nodes)):
         width, misfit = log(work[INVERSE + j]), log(work[MISFIT + j])
         away = low + step * PLACE[j] - prior.arrival
         belief = believed(away, prior.arrival_precision, prior.arrival_tail)
@@ -143,13 +143,14 @@ def score_nodes(freedom: Any, floor: Any, prior: Any, low: Any, step: Any, table
 
 
 @finite_part
-def integrate(best: Any, freedom: Any, used: Any, work: Any) -> Any:
+def integrate(best: Any, freedom: Any, used: Any, grid: Grid) -> Any:
     """Weights of the nodes: their sum, how many nodes share it, the mean flow, the mean place in steps.
 
     And the mean square of the distance of the flow from the one that was `used` inside 1/T1'.
     """
+    work = grid.work
     total, squares, f, a, away = ZERO, ZERO, ZERO, ZERO, ZERO
-    for j in range(NODES):
+    for j in range(len(grid.nodes)):
         weight, flow = SHARE[j] * exp(max(work[SCORE + j] - best, FAINTEST)), work[FLOW + j]
         work[WEIGHT + j] = weight
         total += weight
@@ -161,10 +162,12 @@ def integrate(best: Any, freedom: Any, used: Any, work: Any) -> Any:
 
 
 @finite_part
-def moments(low: Any, step: Any, freedom: Any, flow: Any, a: Any, total: Any, work: Any, result: Any) -> None:
+def moments(
+    low: Any, step: Any, freedom: Any, flow: Any, a: Any, total: Any, grid: Grid, result: Any
+) -> None:
     """Mean and SD of flow and arrival under the weights of the nodes."""
-    ff, aa = ZERO, ZERO
-    for j in range(NODES):
+    work, ff, aa = grid.work, ZERO, ZERO
+    for j in range(len(grid.nodes)):
         weight = work[WEIGHT + j]
         variance = work[MISFIT + j] * work[INVERSE + j] / (freedom - TWO)
         ff += weight * (variance + (work[FLOW + j] - flow) ** 2)
@@ -174,16 +177,16 @@ def moments(low: Any, step: Any, freedom: Any, flow: Any, a: Any, total: Any, wo
 
 
 @finite_part
-def window(low: Any, step: Any, most: Any, freedom: Any, floor: Any, best: Any, work: Any) -> Any:
+def window(low: Any, step: Any, most: Any, freedom: Any, floor: Any, best: Any, grid: Grid) -> Any:
     """The arrivals that may still carry mass.
 
     A minimum of the misfit between two nodes is deeper than the nearer one by at most an eighth of the second
     difference, and never below the noise: every node gets that advantage before it is left out.
     """
-    least = best - NEGLIGIBLE
+    work, least = grid.work, best - NEGLIGIBLE
     first, last = np.int32(NODES), np.int32(0)
     work[MISFIT - 1], work[MISFIT + NODES] = ZERO, ZERO  # beyond either end: the bend there is no advantage
-    for j in range(NODES):
+    for j in range(len(grid.nodes)):
         misfit = work[MISFIT + j]
         bend = work[MISFIT - 1 + j] - misfit + (work[MISFIT + 1 + j] - misfit)
         deepest = max(floor, misfit - EIGHTH * max(ZERO, bend))

@@ -10,12 +10,12 @@ import numpy as np
 from numba import cuda, float32
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, Labels, tabulate
+from bolus_kernels.asl.nodes import FOUR, NODES, PLACE, WORK, Grid, Labels, tabulate
 from bolus_kernels.asl.posterior import voxel_posterior
 from bolus_kernels.asl.spatial.belief import CERTAIN, VALID, Beliefs, local
 from bolus_kernels.asl.spatial.belief import FOUR as VALUES
 from bolus_kernels.asl.spatial.lattice import Lattice, Window
-from bolus_kernels.cuda.launch import over_voxels
+from bolus_kernels.cuda.launch import U, over_voxels
 from bolus_kernels.device import Device
 
 ZERO, ONE, TWO, TINY = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-20)
@@ -68,27 +68,30 @@ def fit(
 ) -> None:
     """As `fit.fit`; voxelwise : noise, rate, slice_delay and the four beliefs, (n,) each."""
     scalars = np.array([labels.rate_blood, labels.partition, labels.gain, latest, labels.kept], np.float32)
-    flags = int(labels.pulsed), int(labels.tissue_relaxation)
+    flags = int(labels.pulsed), int(labels.tissue_relaxation), PLACE
     shared = (labels.time, labels.duration, labels.pairs, labels.pulses, scalars, *flags)
     over_voxels(_fit(labels.time.size), (means, *voxelwise), shared, found, device)
 
 
 @cache
 def _fit(delays: int) -> Callable[..., None]:
-    """The kernel body for a number of distinct delays, which sizes a thread's own memory."""
+    """The kernel body for a number of distinct delays, which sizes a thread's own memory.
+
+    Loops run over lengths told at run time: unrolled, they would need more registers than a thread has.
+    """
     groups, responses = delays // 4, 4 * NODES
 
     def fit_posterior(
         means: Any, noise: Any, rate: Any, slice_delay: Any, belief: Any, belief_sd: Any, early: Any, early_sd: Any,
         time: Any, duration: Any, pairs: Any, pulses: Any, scalars: Any, pulsed: int, tissue_relaxation: int,
-        flow: Any, flow_sd: Any, arrival: Any, arrival_sd: Any,
+        nodes: Any, flow: Any, flow_sd: Any, arrival: Any, arrival_sd: Any,
     ) -> None:  # fmt: skip
         v = cuda.grid(1)
         if v >= noise.size:
             return
         mean = cuda.local.array(delays, float32)
-        table = cuda.local.array((groups, FOUR), float32)
-        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32))
+        table = cuda.local.array((groups, FOUR), float32)[: U(time.size) // U(4)]
+        grid = Grid(cuda.local.array((groups, responses), float32), cuda.local.array(WORK, float32), nodes)
         result = cuda.local.array(4, float32)
         for i in range(delays):
             mean[i] = means[i, v]

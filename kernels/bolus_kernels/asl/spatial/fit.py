@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.asl.nodes import FOUR, NODES, WORK, Grid, Labels, tabulate
+from bolus_kernels.asl.nodes import EACH, FOUR, NODES, WORK, Grid, Labels, tabulate
 from bolus_kernels.asl.posterior import voxel_posterior
 from bolus_kernels.asl.spatial.belief import Beliefs, local
 from bolus_kernels.device import Device
@@ -49,7 +49,7 @@ def _fit(
 ) -> None:  # fmt: skip
     delays = labels.time.size
     table, result = np.empty((delays // 4, FOUR), np.float32), np.empty(4, np.float32)
-    grid = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32))
+    grid = Grid(np.empty((delays // 4, 4 * NODES), np.float32), np.empty(WORK, np.float32), EACH)
     tabulate(labels, table)
     for v in range(means.shape[0]):
         prior = local(belief[v], belief_sd[v], early[v], early_sd[v], noise[v], latest)
