@@ -13,8 +13,9 @@ from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, row_of
 
 MOST = 16
 """Scans in a handful at most: so many at most are begun again when the one before them kills their worker."""
-WORTH = 2.0
-"""Seconds that a handful is to take: hundreds of times what it costs to send it, and no time to wait for it."""
+SMALL = 0.15
+"""Seconds below which a scan is small: sending it and what else is not computing would be a good part of that. A
+larger one goes alone, and is read and written while another is computed."""
 MEMORY = 0.2
 """Weight of a new scan in the running mean of what scans take."""
 
@@ -36,7 +37,7 @@ class Pace:
 
     def scans(self) -> int:
         """How many scans the next handful holds; at least one."""
-        worth = int(min(MOST, WORTH / max(self.seconds, 1e-3)))
+        worth = MOST if self.seconds < SMALL else 1
         fair = self.left // (2 * self.takers)  # so the last handfuls are small, and all workers end together
         return max(1, min(worth, fair))
 
