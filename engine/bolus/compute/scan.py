@@ -112,8 +112,6 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         warnings.append(f"{100 * lost:.1f} % of the brain's voxels could not be computed")
     if (unknown := _share(state == NO_ARRIVAL)) > MANY:
         warnings.append(f"{100 * unknown:.1f} % of the brain's voxels have no value in the given att map")
-    if (short := _share(state == NO_RECOVERY)) > MANY:
-        warnings.append(f"{100 * short:.1f} % of the brain's voxels have no psr: the series ends too soon")
     return Maps(
         curves.scan, curves.grid, tuple(items), machines.told(), curves.sources, curves.aif, numbers,
         (*warnings, *machines.warnings),
