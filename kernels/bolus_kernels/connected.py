@@ -39,13 +39,10 @@ def _room(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]
 @kernel
 def _largest_part(mask: Any, runs: Any, first: Any, found: Any) -> None:
     depth, height, _ = mask.shape
-    count = _find_runs(mask, True, runs, first)
+    count = _runs_in_slices(mask, True, runs, first)
     start, stop, joined = runs[0], runs[1], runs[2]
-    for row in range(depth * height):
-        if row % height:
-            _join(row - 1, row, runs, first)
-        if row >= height:
-            _join(row - height, row, runs, first)
+    for row in range(height, depth * height):
+        _join(row - height, row, runs, first)
     size = np.zeros(count, np.int64)
     best = 0
     for i in range(count):
@@ -62,11 +59,8 @@ def _largest_part(mask: Any, runs: Any, first: Any, found: Any) -> None:
 @kernel
 def _filled(mask: Any, runs: Any, first: Any, found: Any) -> None:
     depth, height, _ = mask.shape
-    _find_runs(mask, False, runs, first)
+    _runs_in_slices(mask, False, runs, first)
     start, stop, joined = runs[0], runs[1], runs[2]
-    for row in range(depth * height):
-        if row % height:
-            _join(row - 1, row, runs, first)
     for z in range(depth):
         if mask[z, 0, 0]:
             continue
@@ -76,6 +70,16 @@ def _filled(mask: Any, runs: Any, first: Any, found: Any) -> None:
             for i in range(first[row], first[row + 1]):
                 if _root(joined, i) == corner:
                     line[start[i] : stop[i]] = False
+
+
+@part
+def _runs_in_slices(mask: Any, value: bool, runs: Any, first: Any) -> int:
+    """The runs of a value along x, joined within each slice; how many they are."""
+    count = _find_runs(mask, value, runs, first)
+    for row in range(mask.shape[0] * mask.shape[1]):
+        if row % mask.shape[1]:
+            _join(row - 1, row, runs, first)
+    return count
 
 
 @part
