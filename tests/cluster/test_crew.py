@@ -18,7 +18,8 @@ from bolus_cluster import crew as crews
 from bolus_cluster.cli import main
 from bolus_cluster.crew import OWN_MEMORY, crew_of, memory_of
 from bolus_cluster.plan import Request
-from bolus_cluster.workers.local import IMPORTED, environment_of, local
+from bolus_cluster.workers.local import environment_of, local
+from bolus_cluster.workers.seed import IMPORTED
 from bolus_cluster.workers.settings import ONE_THREAD
 from bolus_kernels import device
 from bolus_kernels.device import Device, cpu
