@@ -16,7 +16,7 @@ from bolus_kernels.device import processors
 WHOLE = {"shape": (128, 128, 20), "volumes": 60, "contrasts": ("dsc",)}
 PHANTOMS, COPIES = 4, 32
 """Phantoms, and how many subjects each of them stands for."""
-ROUNDS = 2
+ROUNDS = 3
 Row = dict[str, Any]
 
 

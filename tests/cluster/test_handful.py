@@ -100,7 +100,7 @@ def test_large_scans_go_one_by_one_and_small_ones_by_the_second() -> None:
             pace.told(Row("a", "done", seconds=seconds))
         assert pace.scans() == scans
     for _ in range(70):
-        pace.told(Row("a", "done", seconds=0.04))
+        pace.told(Row("a", "done", seconds=0.05))
     pace.handed_out(970)
     assert pace.scans() == 5  # 30 left for 3 workers that take one and have another there
     pace.handed_out(25)

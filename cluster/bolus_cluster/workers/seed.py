@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 PLACE = "BOLUS_SEED"
 """The variable that says in which folder the process will find what to load."""
-RECIPE, CONTRASTS = "recipe.toml", "contrasts"
-"""The files there; the second one comes last."""
+RUN, RECIPE, CONTRASTS = "run", "recipe.toml", "contrasts"
+"""The files there: the process of the run, first; what to load of which contrasts, last."""
 IMPORTED = (
     "distributed.nanny",
     "bolus.pipeline",
@@ -57,6 +57,7 @@ def begin() -> None:
     if _seed.place is not None:
         return
     _seed.place = TemporaryDirectory(prefix="bolus-seed-", ignore_cleanup_errors=True)
+    (Path(_seed.place.name) / RUN).write_text(str(os.getpid()))
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(IMPORTED))
     before = dict(os.environ)
     os.environ.update(ONE_THREAD | {PLACE: _seed.place.name})

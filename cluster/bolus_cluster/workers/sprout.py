@@ -11,7 +11,7 @@ from typing import get_args
 
 from bolus import pipeline
 from bolus.recipe import Recipe, load
-from bolus_cluster.workers.seed import CONTRASTS, PLACE, RECIPE
+from bolus_cluster.workers.seed import CONTRASTS, PLACE, RECIPE, RUN
 from bolus_kernels.method import Contrast
 
 LOOK = 0.01
@@ -23,7 +23,7 @@ def heed(place: Path) -> None:
 
     Comes back at once when the run is gone.
     """
-    run = os.getppid()
+    run = int((place / RUN).read_text())
     while not (place / CONTRASTS).exists():
         if os.getppid() != run:
             shutil.rmtree(place, ignore_errors=True)
