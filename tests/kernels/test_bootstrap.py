@@ -146,5 +146,5 @@ def test_a_peak_between_samples_has_the_spread_of_its_own() -> None:
     for key in ("cbf", "tmax"):
         truth = maps[key].reshape(TISSUES, REPEATS).astype(np.float64).std(axis=1, ddof=1)
         assert abs(np.median(found[f"sd_{key}"] / truth) - 1) <= 0.2, key
-    assert (usual["sd_tmax"] == 0).mean() > 0.2
+    assert (usual["sd_tmax"] == 0).mean() > 0.1
     assert (found["sd_tmax"] > 0).all()

@@ -16,6 +16,8 @@ ROUNDS = 4
 """Series, after the first, that are summed from one sample at most."""
 ZERO, ONE, HALF, AFAR = np.float32(0), np.float32(1), np.float32(0.5), np.float32(2)
 MOST, LEAST = np.float32(3e38), np.float32(1e-37)
+MORE = np.float32(1.001)
+"""So much lower than need be: the sampled peak itself is always high enough, whatever was rounded."""
 INSIDE = np.float32(0.499)
 """Of a sample: nearer to the end of what is climbed the slope may not be zero."""
 CORNER = np.float32(0.41422)
@@ -98,15 +100,16 @@ def rise(between: Any, coefficients: Any, begin: int, width: int, top: Any, at: 
     climb(between, coefficients, between.rows, between.rank, count, NARROW, lanes, room.work)
     _bounds(between, coefficients, count, room)
     for v in range(TILE):
-        room.enough[v] = lanes.value[v] - room.enough[v]
+        room.enough[v] = lanes.value[v] - MORE * room.enough[v]
         aside = abs(lanes.shift[v])
         flat = aside < INSIDE and abs(lanes.move[v]) <= SETTLED
         clear = room.work[BEND // TILE, v] / room.clear[v] - HALF - aside
         room.clear[v] = max(clear, ZERO) if flat else ZERO
     for v in range(width):
         if lanes.value[v] < MOST:
-            top[begin + v] = lanes.value[v]
-            at[begin + v] += lanes.shift[v]
+            if lanes.value[v] > top[begin + v]:
+                top[begin + v] = lanes.value[v]
+                at[begin + v] += lanes.shift[v]
             if abs(lanes.move[v]) > SETTLED:
                 wait(between, coefficients, v, lanes.place[v], begin, top, at, room)
 

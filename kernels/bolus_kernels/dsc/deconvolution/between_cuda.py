@@ -6,7 +6,6 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32
 
 from bolus_kernels.cuda.launch import U
 from bolus_kernels.dsc.deconvolution.between import INSIDE
@@ -20,13 +19,16 @@ LEAST, STEP = np.float32(1e-37), np.float32(0.125)
 
 
 @part
-def rise(waves: Any, weight: Any, work: Any, rows: Any, turn: Any, voxel: Any, top: Any, at: Any) -> None:
+def rise(
+    waves: Any, weight: Any, work: Any, rows: Any, turn: Any, voxel: Any, top: Any, at: Any, series: Any
+) -> None:
     """Move the sampled peak of a voxel to the largest value of f anywhere, as `between` does on the CPU.
 
     waves : (2k, L), cosine and sine of each frequency in turn. weight : (k, TERMS + 2) of `series.weights`. work :
     (2k, n), of which the first `rows` are the voxel's coefficients. turn : the sample from which f stands before zero.
+    series : (TERMS,) float32, for work.
     """
-    series, length = cuda.local.array(TERMS, float32), waves.shape[1]
+    length = waves.shape[1]
     place = int(at[voxel])
     place += length if place < 0 else 0
     climb(waves, weight, work, rows, U(place), voxel, series)

@@ -201,7 +201,8 @@ def _by_pairs(
         work[i, voxel] = total
     find_peak(waves, work, rows, turn, voxel, top, at, state, written)
     if top[voxel] > ZERO:
-        rise(waves, weight, work, rows, turn, voxel, top, at)
+        series = cuda.local.array(TERMS, float32)
+        rise(waves, weight, work, rows, turn, voxel, top, at, series)
 
 
 @cache
@@ -245,7 +246,8 @@ def strengthwise(between: bool) -> Callable[..., None]:
             work[TWO * i + ONCE, voxel] = share * np.float32(re * b - im * a)
         find_peak(waves, work, TWO * count, square.size - 1, voxel, top, at, state, written)
         if between and top[voxel] > ZERO:
-            rise(waves, weight, work, TWO * count, square.size - 1, voxel, top, at)
+            series = cuda.local.array(TERMS, float32)
+            rise(waves, weight, work, TWO * count, square.size - 1, voxel, top, at, series)
 
     return _by_strength
 

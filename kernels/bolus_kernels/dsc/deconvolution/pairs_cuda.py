@@ -119,7 +119,8 @@ def pairwise(length: int, between: bool) -> Callable[..., None]:
         if written.shape[1] > 0:
             find_peak(waves, work, kept, half, voxel, top, at, state, written)
         if between and kept > U(0):
-            rise(waves, weight, work, kept, half, voxel, top, at)
+            series = cuda.local.array(TERMS, float32)
+            rise(waves, weight, work, kept, half, voxel, top, at, series)
 
     return by_oscillation
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.deconvolution.between import PEAKS, look_elsewhere, rise, room_for, try_waiting
+from bolus_kernels.dsc.deconvolution.between_spans import look_among
 from bolus_kernels.dsc.deconvolution.circulant import (
     MAPS,
     NO_SOLUTION,
@@ -27,7 +28,6 @@ from bolus_kernels.dsc.deconvolution.oscillation import (
     GROUP,
     MARGIN,
     SPAN,
-    look_among,
     most_pairs,
     place_of,
     smooth_until,
