@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from math import sqrt
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from bolus_kernels.cuda.launch import Scratch, U, finite, over_voxels
 from bolus_kernels.device import Device
+from bolus_kernels.dsc.deconvolution.between_cuda import TERMS, rise
+from bolus_kernels.dsc.deconvolution.series import weights
 from bolus_kernels.jit import part
 from bolus_kernels.method import VoxelMaps
 from bolus_kernels.state import State
@@ -42,6 +46,24 @@ def by_matrix(
     over_voxels(_by_matrix, (curves,), (padded, length, turn), filled(maps, written), device)
 
 
+def by_pairs(
+    curves: NDArray[Any],
+    analysis: NDArray[np.float64],
+    synthesis: NDArray[np.float64],
+    frequency: NDArray[np.int64],
+    maps: VoxelMaps,
+    written: NDArray[np.float32],
+    device: Device,
+) -> None:
+    """The same by f = synthesis @ analysis @ curve, whose peak may lie between samples.
+
+    analysis : (2k, t), synthesis : (L, 2k), cosine and sine of each frequency : (k,) in turn.
+    """
+    times = analysis.shape[1]
+    shared = analysis.astype(np.float32), synthesis.T.astype(np.float32), weights(times, frequency, TERMS)
+    over_voxels(_by_pairs, (curves,), shared, filled(maps, written), device, (Scratch((len(analysis),)),))
+
+
 def by_strength(
     curves: NDArray[Any],
     inverse: NDArray[np.complex128],
@@ -49,6 +71,7 @@ def by_strength(
     table: NDArray[np.float64],
     strengths: NDArray[np.float64],
     cornered: bool,
+    between: bool,
     maps: VoxelMaps,
     written: NDArray[np.float32],
     device: Device,
@@ -56,7 +79,8 @@ def by_strength(
     """The same with every frequency, damped as much as the table's score of each voxel asks for.
 
     inverse, square : (k,), of frequency 0 ... t, as `tikhonov` has them. table : (m, >= k), scores, or (4m, >= k)
-    where `cornered`, what the curvature of the L-curve is told from. strengths : (m,) (mu/s_max)^2.
+    where `cornered`, what the curvature of the L-curve is told from. strengths : (m,) (mu/s_max)^2. between : whether
+    the peak may lie between samples.
     """
     count = inverse.size
     angle = np.pi / (count - 1) * np.outer(np.arange(count), np.arange(2 * count - 2))
@@ -70,9 +94,10 @@ def by_strength(
         table,
         strengths,
         int(cornered),
+        weights(count - 1, np.arange(count), TERMS),
     )
     room = (Scratch((2 * count,), np.float64),)
-    over_voxels(_by_strength, (curves,), shared, filled(maps, written), device, room)
+    over_voxels(strengthwise(between), (curves,), shared, filled(maps, written), device, room)
 
 
 def filled(maps: VoxelMaps, written: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
@@ -150,42 +175,81 @@ def _by_matrix(
             state[own[v]] = NOT_FINITE
 
 
-def _by_strength(
-    curves: Any, forth: Any, waves: Any, inverse: Any, square: Any, table: Any, strengths: Any, cornered: int,
-    work: Any, top: Any, at: Any, state: Any, written: Any,
-) -> None:  # fmt: skip
-    """Score every strength in double precision, as on the CPU, where neighbours differ by little; damp by the best.
-
-    forth : (2k, L) float64. inverse : (k, 2), real and imaginary part. work : (2k, n) float64, the sums of the curve
-    with the waves, then the coefficients.
-    """
+def _by_pairs(
+    curves: Any,
+    analysis: Any,
+    waves: Any,
+    weight: Any,
+    work: Any,
+    top: Any,
+    at: Any,
+    state: Any,
+    written: Any,
+) -> None:
+    """analysis : (2k, t), waves : (2k, L) float32. work : (2k, n), the coefficients."""
     voxel = U(cuda.grid(1))
     if voxel >= curves.shape[1]:
         return
     if not finite(curves, voxel):
         state[voxel] = NOT_FINITE
         return
-    count = U(square.size)
-    for i in range(TWO * count):
-        total = NOTHING
+    rows, turn = U(waves.shape[0]), U(waves.shape[1] // 2)
+    for i in range(U(rows)):
+        total = ZERO
         for t in range(U(curves.shape[0])):
-            total += forth[i, t] * curves[t, voxel]
+            total += analysis[i, t] * curves[t, voxel]
         work[i, voxel] = total
-    least, chosen = MOST, strengths[0]
-    for r in range(U(strengths.size)):
-        score = weighted_power(table, FOUR * r if cornered else r, work, voxel)
-        if cornered:
-            eta = weighted_power(table, FOUR * r + ONCE, work, voxel)
-            slope = weighted_power(table, FOUR * r + TWO, work, voxel)
-            score = corner(score, eta, slope, strengths[r])
-        if score < least:
-            least, chosen = score, strengths[r]
-    for i in range(count):
-        share = ONE / (square[i] + np.float32(chosen))
-        a, b, re, im = work[TWO * i, voxel], work[TWO * i + ONCE, voxel], inverse[i, 0], inverse[i, 1]
-        work[TWO * i, voxel] = share * np.float32(re * a + im * b)
-        work[TWO * i + ONCE, voxel] = share * np.float32(re * b - im * a)
-    find_peak(waves, work, TWO * count, square.size - 1, voxel, top, at, state, written)
+    find_peak(waves, work, rows, turn, voxel, top, at, state, written)
+    if top[voxel] > ZERO:
+        series = cuda.local.array(TERMS, float32)
+        rise(waves, weight, work, rows, turn, voxel, top, at, series)
+
+
+@cache
+def strengthwise(between: bool) -> Callable[..., None]:
+    """The kernel body that leaves the peak at its sample, or moves it to where it stands between samples."""
+
+    def _by_strength(
+        curves: Any, forth: Any, waves: Any, inverse: Any, square: Any, table: Any, strengths: Any, cornered: int,
+        weight: Any, work: Any, top: Any, at: Any, state: Any, written: Any,
+    ) -> None:  # fmt: skip
+        """Score every strength in double precision, as on the CPU, where neighbours differ by little; damp by the best.
+
+        forth : (2k, L) float64. inverse : (k, 2), real and imaginary part. weight : of `rise`. work : (2k, n) float64,
+        the sums of the curve with the waves, then the coefficients.
+        """
+        voxel = U(cuda.grid(1))
+        if voxel >= curves.shape[1]:
+            return
+        if not finite(curves, voxel):
+            state[voxel] = NOT_FINITE
+            return
+        count = U(square.size)
+        for i in range(TWO * count):
+            total = NOTHING
+            for t in range(U(curves.shape[0])):
+                total += forth[i, t] * curves[t, voxel]
+            work[i, voxel] = total
+        least, chosen = MOST, strengths[0]
+        for r in range(U(strengths.size)):
+            score = weighted_power(table, FOUR * r if cornered else r, work, voxel)
+            if cornered:
+                eta = weighted_power(table, FOUR * r + ONCE, work, voxel)
+                slope = weighted_power(table, FOUR * r + TWO, work, voxel)
+                score = corner(score, eta, slope, strengths[r])
+            if score < least:
+                least, chosen = score, strengths[r]
+        for i in range(count):
+            share = ONE / (square[i] + np.float32(chosen))
+            a, b, re, im = work[TWO * i, voxel], work[TWO * i + ONCE, voxel], inverse[i, 0], inverse[i, 1]
+            work[TWO * i, voxel] = share * np.float32(re * a + im * b)
+            work[TWO * i + ONCE, voxel] = share * np.float32(re * b - im * a)
+        find_peak(waves, work, TWO * count, square.size - 1, voxel, top, at, state, written)
+        if between and top[voxel] > ZERO:
+            series = cuda.local.array(TERMS, float32)
+            rise(waves, weight, work, TWO * count, square.size - 1, voxel, top, at, series)
+
+    return _by_strength
 
 
 @part
