@@ -163,6 +163,11 @@ def full_on_device(shape: tuple[int, ...], dtype: Any, value: Any) -> Any:
     return cupy().full(shape, value, dtype)
 
 
+def from_text(text: str, name: str, options: tuple[str, ...]) -> Any:
+    """A kernel of a text of CUDA C++, compiled when it is launched first."""
+    return cupy().RawKernel(text, name, options)
+
+
 def bring_back(array: Any, pinned_memory: NDArray[Any]) -> None:
     """Copy a GPU's array into pinned memory in the current stream, and wait for nothing."""
     array.get(out=pinned_memory, blocking=False)
