@@ -1,12 +1,14 @@
-"""Small scans in one launch: the maps of each are those that it has alone, and a scan at fault spoils no other."""
+"""Scans in one launch: the maps of each are those that it has alone, and a scan at fault spoils no other."""
 
-from dataclasses import replace
+from threading import Barrier, Thread
 
 import numpy as np
 import pytest
 
-from bolus.compute import compute, compute_together, mode, retreat, scan, together
+from bolus.compute import compute, mode, scan, together
+from bolus.compute.blocks import run_method
 from bolus.compute.scan import methods_for
+from bolus.compute.together import run_together
 from bolus.prepare import prepare
 from bolus_kernels.asl.mode import mode as likeliest
 from bolus_kernels.device import Device, cpu
@@ -48,6 +50,34 @@ def asl(seed, *sets, delays=DELAYS, noise=3.0):
     return prepare(series, chosen), chosen
 
 
+def at_once(scans, device=GPU):
+    """Maps or error of each scan, where all ask for their methods at the same time."""
+    found, asked, answers = {}, {}, {}
+    barrier = Barrier(
+        len(scans), lambda: answers.update(zip(asked, run_together(list(asked.values())), strict=True))
+    )
+
+    def one(number):
+        def answer(wanted):
+            asked[number] = wanted
+            barrier.wait(60)
+            if isinstance(answers[number], Exception):
+                raise answers[number]
+            return answers[number]
+
+        try:
+            found[number] = compute(*scans[number], device, answer)
+        except Exception as error:
+            found[number] = error
+
+    threads = [Thread(target=one, args=(number,)) for number in range(len(scans))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[number] for number in range(len(scans))]
+
+
 def each_as_alone(found, scans):
     for maps, (curves, chosen) in zip(found, scans, strict=True):
         alone = compute(curves, chosen, GPU)
@@ -67,7 +97,7 @@ def each_as_alone(found, scans):
 def test_scans_of_one_protocol_are_one_launch_with_the_maps_that_each_has_alone(launched, sets, method):
     memories = launched()
     scans = [asl(seed, *sets, noise=seed) for seed in (2, 3, 5)]
-    found = compute_together(scans, GPU)
+    found = at_once(scans)
     assert memories[method].asked == [3 * VOXELS]
     each_as_alone(found, scans)
 
@@ -75,41 +105,38 @@ def test_scans_of_one_protocol_are_one_launch_with_the_maps_that_each_has_alone(
 def test_one_delay_is_one_launch_too(launched):
     memories = launched()
     scans = [asl(seed, delays=(1.8,), noise=seed) for seed in (2, 3)]
-    found = compute_together(scans, GPU)
+    found = at_once(scans)
     assert memories["single_delay"].asked == [2 * VOXELS]
     each_as_alone(found, scans)
 
 
-def test_the_mode_runs_over_the_same_curves(launched, monkeypatch):
+def test_so_is_the_mode(launched, monkeypatch):
     launched()
     shown = []
 
     def on_the_gpu(values, protocol, parameters, machine):
-        shown.append(values)
+        shown.append(len(values))
         return likeliest(values, protocol, parameters, cpu())
 
     monkeypatch.setattr(mode, "mode", on_the_gpu)
-    moved = []
-    monkeypatch.setattr(retreat, "on_device", lambda array: moved.append(array.shape) or array)
     scans = [asl(seed, "asl.mode=true") for seed in (1, 2)]
-    found = compute_together(scans, GPU)
-    assert [len(values) for values in shown] == [2 * VOXELS]
-    assert moved == [(shown[0].shape[1], 2 * VOXELS)]
+    found = at_once(scans)
+    assert shown == [2 * VOXELS]
     each_as_alone(found, scans)
 
 
 def test_what_differs_is_computed_apart(launched):
     memories = launched()
-    scans = [
-        asl(1),
-        asl(2),
-        asl(3, delays=(0.5, 1.0, 1.5, 2.2)),
-        asl(4, "asl.multi_delay.cbf_sd=100"),
-        dsc("dsc.deconvolution=csvd"),
-        dsc("dsc.deconvolution=csvd"),
-    ]
-    found = compute_together(scans, GPU)
+    scans = [asl(1), asl(2), asl(3, delays=(0.5, 1.0, 1.5, 2.2)), asl(4, "asl.multi_delay.cbf_sd=100")]
+    found = at_once(scans)
     assert sorted(memories["multi_delay"].asked) == [VOXELS, VOXELS, 2 * VOXELS]
+    each_as_alone(found, scans)
+
+
+def test_scans_with_an_arterial_input_are_computed_one_after_the_other(launched):
+    memories = launched()
+    scans = [dsc("dsc.deconvolution=csvd"), dsc("dsc.deconvolution=csvd")]
+    found = at_once(scans)
     assert memories["csvd"].asked == [VOXELS] * 2
     each_as_alone(found, scans)
 
@@ -117,28 +144,33 @@ def test_what_differs_is_computed_apart(launched):
 def test_where_the_memory_is_short_each_is_computed_alone(launched):
     memories = launched(VOXELS)
     scans = [asl(seed) for seed in (1, 2, 3)]
-    found = compute_together(scans, GPU)
+    found = at_once(scans)
     assert memories["multi_delay"].asked == [3 * VOXELS, VOXELS, VOXELS, VOXELS]
     each_as_alone(found, scans)
 
 
 def test_an_error_of_the_launch_is_that_of_every_scan_in_it(launched):
     launched(0, ZeroDivisionError("a mistake"))
-    found = compute_together([asl(1), asl(2)], GPU)
+    found = at_once([asl(1), asl(2)])
     assert [type(one) for one in found] == [ZeroDivisionError] * 2
 
 
 def test_a_scan_at_fault_spoils_no_other(launched):
     launched()
+    asked = []
     curves, chosen = dsc("dsc.deconvolution=csvd")
-    broken = curves.protocol._replace(aif=0 * curves.protocol.aif)
-    one, other, third = compute_together([asl(1), (replace(curves, protocol=broken), chosen), asl(2)], GPU)
-    assert isinstance(other, ValueError)
-    each_as_alone([one, third], [asl(1), asl(2)])
+    compute(curves, chosen, GPU, lambda one: asked.append(one) or run_method(one))
+    (good,) = (one for one in asked if one.method.name == "csvd")
+    bad = good._replace(protocol=good.protocol._replace(aif=0 * curves.protocol.aif))
+    first, second, third = run_together([good, bad, good])
+    assert isinstance(second, ValueError)
+    for name, values in run_method(good).items():
+        np.testing.assert_array_equal(first[name], values)
+        np.testing.assert_array_equal(third[name], values)
 
 
 def test_on_a_processor_nothing_is_joined(monkeypatch):
     monkeypatch.setattr(together, "joined", lambda protocols: pytest.fail("joined"))
     scans = [asl(1), asl(2)]
-    for found, given in zip(compute_together(scans, cpu()), scans, strict=True):
+    for found, given in zip(at_once(scans, cpu()), scans, strict=True):
         same(found, compute(*given, cpu()))

@@ -4,6 +4,7 @@
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from benchmarks.example import BASELINE, ECHO_TIME, example
 from benchmarks.example import dsc as dsc_example
 from benchmarks.gpu.methods import SAME, SHARE, difference
-from bolus.compute import compute, compute_together
+from bolus.compute import compute
+from bolus.turns import turns
 from bolus_kernels.cuda import launch
 from bolus_kernels.device import Device, cpu, cuda_name, cupy, free_memory, release_memory
 from bolus_kernels.dsc.concentration import relaxation
@@ -152,9 +154,12 @@ def test_many_streams_at_once_give_what_one_gives(gpu):
             np.testing.assert_array_equal(maps[name], values, err_msg=name)
 
 
-def test_scans_together_give_what_each_gives_alone(gpu):
-    scans = [asl(seed, "asl.mode=true", noise=seed) for seed in (2, 3, 5)]
-    for maps, (curves, chosen) in zip(compute_together(scans, gpu), scans, strict=True):
+def test_scans_that_wait_together_have_the_maps_that_each_has_alone(gpu):
+    scans = [asl(seed, "asl.mode=true", noise=seed) for seed in (2, 3, 5, 7) * 4]
+    whose = turns(replace(gpu, threads=8))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: whose.compute(*one, gpu), scans))
+    for maps, (curves, chosen) in zip(found, scans, strict=True):
         alone = compute(curves, chosen, gpu)
         same(maps, alone)
         assert maps.device == alone.device == gpu.name

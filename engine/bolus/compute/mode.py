@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import replace
 
 from bolus.compute.blocks import Asked
@@ -23,13 +23,14 @@ SAID = "The most probable pair of flow and arterial transit time, under the prio
 
 
 def mode_maps(
-    curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines
-) -> Generator[Asked, VoxelMaps, list[Map]]:
-    """CBF and ATT at the mode: `desc-mode_cbf`, `desc-mode_att`; asks for the mode, as `steps` does."""
+    curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines,
+    answer: Callable[[Asked], VoxelMaps],
+) -> list[Map]:  # fmt: skip
+    """CBF and ATT at the mode: `desc-mode_cbf`, `desc-mode_att`; answer : runs the mode, as in `compute`."""
     mean = shelf()[MODE_OF]
     parameters = recipe.parameters(mean)
     units = {name: mean.maps[name] for name in ("cbf", "att")}
     likeliest = replace(mean, function=mode, maps=units, label="mode", equation=EQUATION, description=SAID)
-    values = yield Asked(likeliest, curves, protocol, parameters, device, machines)
+    values = answer(Asked(likeliest, curves, protocol, parameters, device, machines))
     items = of_method(likeliest, values, curves, recipe, parameters)
     return [replace(item, description=f"{item.description}, likeliest") for item in items]
