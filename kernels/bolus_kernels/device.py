@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -151,6 +151,11 @@ def on_device(array: Any) -> Any:
     there = cupy().empty(array.shape, array.dtype)
     there.set(array, stream=current_stream())
     return there
+
+
+def joined_on_device(arrays: Sequence[Any]) -> Any:
+    """Arrays in the memory of the current GPU as one, along their last axis."""
+    return cupy().concatenate([on_device(array) for array in arrays], axis=-1)
 
 
 def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-import numpy as np
-
 from bolus.compute.blocks import Asked, run_method
 from bolus.compute.retreat import ON_GPU
 from bolus_kernels.asl.joined import in_common, joined
 from bolus_kernels.asl.protocol import AslProtocol
-from bolus_kernels.device import is_out_of_memory, on_device, release_memory
+from bolus_kernels.device import is_out_of_memory, joined_on_device, release_memory
 from bolus_kernels.method import VoxelMaps
 
 
@@ -49,9 +47,9 @@ def _alike(group: Sequence[Asked]) -> Sequence[VoxelMaps | Exception]:
 
 def _at_once(group: Sequence[Asked]) -> list[VoxelMaps]:
     first, protocol = group[0], joined([one.protocol for one in group])
-    curves = np.concatenate([one.curves.values.T for one in group], axis=1)
     with ON_GPU:
-        found = first.method.function(on_device(curves).T, protocol, first.parameters, first.device)
+        curves = joined_on_device([one.curves.values.T for one in group]).T
+        found = first.method.function(curves, protocol, first.parameters, first.device)
     given, begin = [], 0
     for one in group:
         end = begin + len(one.curves.values)
