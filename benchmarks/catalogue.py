@@ -46,6 +46,7 @@ BENCHMARKS = {
     "asl_mode": Benchmark("benchmarks.asl.mode", "Is the likeliest pair of flow and arrival found?", False),
     "asl_spatial": Benchmark("benchmarks.asl.spatial", "What does the spatial prior gain, and what does it lose?"),
     "asl_arrivals": Benchmark("benchmarks.asl.arrivals", "Does the prior of arrivals hold where blood is late?", False),
+    "asl_bounds": Benchmark("benchmarks.asl.bounds", "How well can one voxel's flow be known at all?"),
     "asl_tissues": Benchmark("benchmarks.asl.tissues", "Is the flow of pure tissue told from mixed voxels?"),
 }  # fmt: skip
 """In the order of the report."""

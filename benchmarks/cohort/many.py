@@ -11,7 +11,7 @@ from benchmarks.cohort.killed import KILLS, killed
 from bolus.phantom import write_cohort
 
 MANY = int(os.environ.get("BOLUS_COHORT", "2000"))
-ROUNDS = 2
+ROUNDS = 3
 Row = dict[str, Any]
 
 

@@ -1,49 +1,64 @@
-"""Scans of full size: a run against one process times the processors, and against only unpacking and packing."""
+"""Scans of full size: a run against one process times the processors, against as many, and against only packing."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.cohort.commands import bare, run
+from benchmarks.cohort.commands import Took, bare, run
 from bolus.phantom import write_cohort
 from bolus_kernels.device import processors
 
 WHOLE = {"shape": (128, 128, 20), "volumes": 60, "contrasts": ("dsc",)}
 PHANTOMS, COPIES = 4, 32
 """Phantoms, and how many subjects each of them stands for."""
-ROUNDS = 2
+ROUNDS = 3
 Row = dict[str, Any]
 
 
 def whole_scans(root: Path) -> list[Row]:
-    """The least time of several rounds; a start of processes is in all of them but the packing."""
+    """Of several rounds, each one process, as many as processors, and the run, the least time of each counts.
+
+    A start of processes is in all of them but the packing.
+    """
     made, data, count = root / "made", root / "whole", processors()
     write_cohort(made, PHANTOMS, **WHOLE)
     copied(made, data)
     scans = PHANTOMS * COPIES
     run(made, root / "first")
-    one = min(bare(data, root / f"one{k}", 1, scans // count).wall for k in range(ROUNDS)) * count / scans
-    took = min(run(data, root / f"whole{k}").wall for k in range(ROUNDS))
+    ones, alls, runs = [], [], []
+    for _ in range(ROUNDS):
+        ones.append(_fresh(root, lambda out: bare(data, out, 1, scans // count)))
+        alls.append(_fresh(root, lambda out: bare(data, out, count)))
+        runs.append(_fresh(root, lambda out: run(data, out)))
+    one, together, took = scans // count / min(ones), scans / min(alls), scans / min(runs)
     packing = packed_alone(made, root / "first")
-    what = f"{scans} whole DSC scans in one run, from the command to its end"
-    rate = scans / took
+    what, alone = (
+        f"{scans} whole DSC scans in one run, from the command to its end",
+        "without ledger or scheduler",
+    )
     return [
-        {
-            "what": what,
-            "rate": rate,
-            "ratio": rate * one / count,
-            "against": f"one process with its share, times {count}",
-        },
-        {
-            "what": "the same",
-            "rate": rate,
-            "ratio": rate / (packing * count),
-            "against": f"inflating and deflating alone, times {count}",
-        },
+        _row(what, took, took / (one * count), f"one process with its share, times {count}"),
+        _row(
+            f"{scans} whole DSC scans {alone}", together, together / (one * count), f"the same, times {count}"
+        ),
+        _row("the run", took, took / together, f"{count} processes {alone}"),
+        _row("the run", took, took / (packing * count), f"inflating and deflating alone, times {count}"),
     ]
+
+
+def _fresh(root: Path, command: Callable[[Path], Took]) -> float:
+    """Seconds by the clock of a command that writes into a new folder, which is removed."""
+    with TemporaryDirectory(dir=root) as folder:
+        return command(Path(folder)).wall
+
+
+def _row(what: str, rate: float, ratio: float, against: str) -> Row:
+    return {"what": what, "rate": rate, "ratio": ratio, "against": against}
 
 
 def copied(made: Path, data: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from bolus import bids, recipe
 from bolus.errors import BolusError, Code
 from bolus.series import Found, Scan
-from bolus_cluster.ledger.records import look_up, reason
+from bolus_cluster.ledger.records import LEDGER, look_up, reason
 
 if TYPE_CHECKING:
     from bolus.recipe import Recipe
@@ -75,12 +76,15 @@ class Plan:
         return hashlib.sha256(f"{self.recipe.hash} {self.request.device}".encode()).hexdigest()
 
 
-def plan(request: Request) -> Plan:
+def plan(request: Request, due: Callable[[], object] = lambda: None) -> Plan:
     """Find the scans and compare each with the ledger; nothing is written.
 
+    `due` is called, once or more, as soon as it is clear that there is something to compute.
     Raises BolusError: E_RECIPE, E_PATH and whatever discovery raises for a tree it cannot use.
     """
     _check_output(request)
+    if not (request.out / LEDGER).exists():
+        due()
     chosen = recipe.load(request.recipe, request.settings)
     found = _discover(request)
     share = [each for each in found if in_shard(each.scan.key, request.shard)]
@@ -95,6 +99,7 @@ def plan(request: Request) -> Plan:
         if why is None and each.problem is None:
             standing.append(each.scan.key)
         else:
+            due()
             attempts = record.attempts if record else 0
             tasks.append(Task(each.scan, each.problem, why or "refused", signature, attempts))
     met = frozenset(each.scan.key for each in found)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from itertools import takewhile
 
 from bolus.errors import BolusError, Code
@@ -19,6 +18,7 @@ from bolus_cluster.ledger.records import DONE, forget, look_up, scans
 from bolus_cluster.plan import Plan, Request, Task, still_due
 from bolus_cluster.workers.attempt import Job, Row, attempt, refuse, skip, translate
 from bolus_cluster.workers.cluster import at_work
+from bolus_cluster.workers.seed import Kernels
 from bolus_cluster.workers.stream import stream
 from bolus_kernels import device
 
@@ -94,17 +94,18 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
     sound = [task for task in plan.tasks if task.problem is None]
     if not sound or end.near:
         return
-    from bolus import pipeline
-
     crew = crew_of(request, chosen, [task.scan for task in sound])
     jobs = takewhile(lambda _: not end.near, (_job(plan, task, crew.threads) for task in sound))
     if crew.workers == 0:
         yield from map(attempt, jobs)
         return
     contrasts = sorted({task.scan.contrast for task in sound})
-    warmers = [partial(pipeline.warm, plan.recipe, (contrast,)) for contrast in contrasts]
-    with at_work(request.cluster, crew, request.out, request.site, request.work_dir) as (client, room):
-        yield from stream(client, jobs, len(sound), room, warmers)
+    kernels = Kernels(plan.recipe, contrasts)
+    with at_work(request.cluster, crew, request.out, kernels, request.site, request.work_dir) as (
+        client,
+        room,
+    ):
+        yield from stream(client, jobs, len(sound), room)
 
 
 def _job(plan: Plan, task: Task, threads: int) -> Job:

@@ -95,6 +95,17 @@ def test_t1_of_the_pure_tissues_is_the_recipe_s_else_by_field_strength():
     assert not prepared("asl.t1_blood=1.9", "asl.t1_gm=1.6", "asl.t1_wm=1.2", **other).warnings
 
 
+@pytest.mark.parametrize(("field", "grey", "white"), [(1.5, 1.197, 0.646), (7.0, 1.939, 1.126)])
+def test_t1_of_the_pure_tissues_is_what_was_measured_at_that_field(field, grey, white):
+    """Wright et al. 2008, abstract: with the MPRAGE sequence, in four subjects; at 3 T it is another paper's."""
+    _, told = found(shares=EVERYWHERE, magnetic_field_strength=field)
+    for name, published in (("GM", grey), ("WM", white)):
+        assert told[name]["Value"] == pytest.approx(published, abs=0.005) and "Wright" in told[name]["Source"]
+    assert "Wright" in told["NeitherGMNorWM"]["Source"]
+    _, told = found(shares=EVERYWHERE)
+    assert all("Chappell" in told[name]["Source"] for name in ("GM", "WM", "NeitherGMNorWM"))
+
+
 @pytest.mark.parametrize(
     ("source", "given", "seen"),
     [

@@ -133,13 +133,15 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
         raise click.UsageError("--rechunk and --portable belong to the level `group`.")
     from bolus_cluster import plan, progress
     from bolus_cluster import run as running
+    from bolus_cluster.workers import seed
 
     asked["root"], asked["out"] = asked.pop("bids_dir"), asked.pop("out_dir")
     if asked["cluster"] in SCHEDULERS and not asked["workers"]:
         raise click.UsageError(f"say how many: --workers N with --cluster {asked['cluster']}.")
     asked["deadline"] = 60 * float(str(asked["deadline"]))
     request = plan.Request(**asked)  # type: ignore[arg-type]
-    todo = plan.plan(request)
+    here = request.cluster == "local" and request.workers != 0 and not dry_run
+    todo = plan.plan(request, seed.begin) if here else plan.plan(request)
     if dry_run or verbose:
         for task in todo.tasks:
             problem = f"  {task.problem}" if task.problem else ""

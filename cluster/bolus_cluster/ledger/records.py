@@ -59,26 +59,30 @@ class Record:
     version: str = ""
 
 
-def write_whole(path: Path, data: bytes) -> bool:
+def write_whole(path: Path, data: bytes, forced: bool = True) -> bool:
     """Put `data` at `path`, whole or not at all, unless it is there already; says whether it wrote.
 
     Raises OSError (a full disk, a folder without leave to write) with nothing left behind.
     """
     if path.is_file() and path.read_bytes() == data:
         return False
-    put_whole(path, data)
+    put_whole(path, data, forced)
     return True
 
 
-def put_whole(path: Path, data: bytes | memoryview) -> None:
-    """Put `data` at `path` and force it to disk, whole or not at all; raises OSError with nothing left behind."""
+def put_whole(path: Path, data: bytes | memoryview, forced: bool = True) -> None:
+    """Put `data` at `path`, whole or not at all, and force it to disk; raises OSError with nothing left behind.
+
+    What is not forced outlives any process, but perhaps not a loss of power.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{HIDDEN}{uuid4().hex[:8]}-{path.name}")
     try:
         with temporary.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if forced:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
@@ -86,6 +90,8 @@ def put_whole(path: Path, data: bytes | memoryview) -> None:
         if isinstance(error, OSError):  # a full disk does not say where it is, and nobody knows `temporary`
             error.filename = str(path.parent)
         raise
+    if not forced:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -110,8 +116,11 @@ def enter(out: Path, record: Record) -> None:
         "inputs": {name: vars(stamp) for name, stamp in record.inputs.items()},
         "outputs": {name: vars(stamp) for name, stamp in record.outputs.items()},
     }
+    # Not forced to disk, as the maps are: what the loss of power takes from the ledger is computed again.
     # json.loads takes what "surrogatepass" lets through: names of files may be bytes of no text.
-    write_whole(_entry(out, record.scan), as_json(lines_of(told)).encode(errors="surrogatepass"))
+    write_whole(
+        _entry(out, record.scan), as_json(lines_of(told)).encode(errors="surrogatepass"), forced=False
+    )
 
 
 def look_up(out: Path, scan: str) -> Record | None:

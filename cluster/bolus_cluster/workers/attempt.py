@@ -187,7 +187,7 @@ def _succeeded(blank: Record, job: Job, outcome: Outcome, seen: dict[Path, stat_
         inputs[name_of(path, job.root)] = Stamp(digest, state.st_size, state.st_mtime_ns)
     outputs = {}
     for name, digest in outcome.outputs.items():
-        state = (job.out / name).stat()
+        state = os.stat(f"{job.out}/{name}")  # noqa: PTH116  # forty paths would be a third of the ledger's time
         outputs[name] = Stamp(digest, state.st_size, state.st_mtime_ns)
     return replace(
         blank,

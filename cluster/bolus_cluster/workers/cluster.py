@@ -15,6 +15,7 @@ from bolus_cluster.site import load
 from bolus_cluster.workers.address import connected
 from bolus_cluster.workers.local import local
 from bolus_cluster.workers.queue import queued
+from bolus_cluster.workers.seed import Kernels
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -36,16 +37,21 @@ class Crew:
 
 @contextmanager
 def at_work(
-    where: str, crew: Crew, out: Path, site: Path | None = None, work_dir: Path | None = None
+    where: str,
+    crew: Crew,
+    out: Path,
+    kernels: Kernels,
+    site: Path | None = None,
+    work_dir: Path | None = None,
 ) -> Iterator[tuple[Client, int]]:
-    """A client of the cluster and how many scans it takes at a time; gone when the run is.
+    """A client of the cluster, which finds these kernels compiled, and how many scans it takes; gone when the run is.
 
     where : `local`, the name of a scheduler (with the site's file), or the address of a running one.
     Raises what `local`, `queued` and `connected` raise.
     """
     with ExitStack() as stack:
         if where == "local":
-            client = stack.enter_context(local(crew.workers, crew.overlap, crew.gpus, work_dir))
+            client = stack.enter_context(local(crew.workers, crew.overlap, crew.gpus, work_dir, kernels))
             room = crew.workers * crew.overlap
         elif "://" in where:
             client = stack.enter_context(connected(where))
@@ -60,4 +66,14 @@ def at_work(
             log.info("dashboard: %s", client.dashboard_link)
         else:
             log.info("no dashboard: it needs bokeh (pip install bokeh)")
+        if where != "local":
+            _compile(client, kernels)
         yield client, room
+
+
+def _compile(client: Client, kernels: Kernels) -> None:
+    """Compile, once, what every worker would compile for itself, and what goes wrong in a scan as well."""
+    from bolus.pipeline import warm
+
+    for each in [client.submit(warm, kernels.recipe, (one,), pure=False) for one in kernels.contrasts]:
+        each.exception()

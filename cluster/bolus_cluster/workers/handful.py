@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from bolus_cluster.ledger.records import look_up
 from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, has_gpu, row_of
 
-MOST = 16
-"""Scans in a handful at most: so many at most are begun again when the one before them kills their worker."""
+MOST = 64
+"""Scans in a handful at most."""
+TOGETHER, APART = 1.0, 0.1
+"""Seconds that a handful may take, and under which, at the end, it isn't worth dividing."""
 SMALL = 0.15
 """Seconds below which a scan is small: sending it and what else is not computing would be a good part of that. A
 larger one goes alone, and is read and written while another is computed."""
@@ -38,9 +40,11 @@ class Pace:
 
     def scans(self) -> int:
         """How many scans the next handful holds; at least one."""
-        worth = MOST if self.seconds < SMALL else 1
+        if self.seconds >= SMALL:
+            return 1
+        worth = min(MOST, round(TOGETHER / max(self.seconds, 1e-3)))
         fair = self.left // (2 * self.takers)  # so the last handfuls are small, and all workers end together
-        return max(1, min(worth, fair))
+        return max(1, min(worth, max(fair, round(APART / max(self.seconds, 1e-3)))))
 
     def handed_out(self, scans: int) -> None:
         """So many more are in the air."""

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.settings import LOOPBACK, ONE_THREAD, PRELOAD, SETTINGS, preload, talkative
+from bolus_cluster.workers.seed import Kernels, deaf, tell
+from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
     from distributed import Client
 
 LOOK = 3.0
 """Seconds between two looks at the workers."""
-START = 300.0
-"""Seconds that all processes together may take to start, on a busy machine or from a slow disk."""
+START = 900.0
+"""Seconds that all processes together may take to start: on a busy machine, kernels that are compiled first."""
 GIVEN_UP = 2
 """Looks at which a process was there and the scheduler did not know it: then it is ended, and one begun anew."""
-
-IMPORTED = ("distributed.nanny", "bolus.pipeline", "bolus_cluster.workers.handful")
-"""What every worker needs: imported once, in the process that they are forked from."""
 
 log = logging.getLogger("bolus")
 
 
 @contextmanager
 def local(
-    workers: int, overlap: int = 1, gpus: Sequence[str] = (), work_dir: Path | None = None
+    workers: int,
+    overlap: int = 1,
+    gpus: Sequence[str] = (),
+    work_dir: Path | None = None,
+    kernels: Kernels | None = None,
 ) -> Iterator[Client]:
     """So many processes with so many scans under way in each, dealt out over the GPUs; nobody else can reach them.
 
-    `gpus` are names as CUDA_VISIBLE_DEVICES takes them. Temporary files lie in `work_dir` and are removed.
+    `gpus` are names as CUDA_VISIBLE_DEVICES takes them; `kernels` are loaded before, or compiled. Temporary files
+    lie in `work_dir` and are removed.
     Raises BolusError (E_WORKER_DIED) where a process cannot start.
     """
-    _begin_to_import()
+    tell(kernels)
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
@@ -65,7 +66,7 @@ def local(
         settings = {**SETTINGS, PRELOAD: preload(), "temporary-directory": scratch}
         settings["distributed.worker.multiprocessing-method"] = "forkserver"
         stack.enter_context(dask.config.set(settings))
-        with _deaf():
+        with deaf():
             cluster = Here(
                 n_workers=0,
                 threads_per_worker=overlap,
@@ -94,19 +95,6 @@ def environment_of(workers: int, gpus: Sequence[str]) -> list[Mapping[str, str]]
     if not gpus:
         return [dict(os.environ) for _ in range(workers)]
     return [{**os.environ, "CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
-
-
-def _begin_to_import() -> None:
-    """Start the process that workers are forked from, while this one goes on; it has one thread, and no GPU."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(IMPORTED))
-    before = dict(os.environ)
-    os.environ.update(ONE_THREAD)
-    try:
-        forkserver.ensure_running()
-    finally:
-        for name in ONE_THREAD:
-            os.environ.pop(name)
-        os.environ.update(before)
 
 
 def _await(client: Client, cluster: Any, workers: int) -> None:
@@ -157,16 +145,3 @@ def _mended(cluster: Any) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore Ctrl-C for the seconds in which processes start: they inherit it, and half a start cannot end well."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -43,26 +43,16 @@ class Flight:
         return sum(job.deadline for job in self.jobs)
 
 
-def stream(
-    client: Client,
-    jobs: Iterable[Job],
-    count: int,
-    room: int,
-    warmers: Sequence[Callable[[], object]] = (),
-) -> Iterator[Row]:
+def stream(client: Client, jobs: Iterable[Job], count: int, room: int) -> Iterator[Row]:
     """Compute every job on the cluster and give its row as it is finished; few more are in flight than have room.
 
     `jobs`, `count` at most, is drawn from only as workers become free, so ending it early ends the run cleanly.
-    `warmers` are run first, side by side, once each: they compile what every worker would compile for itself.
 
     Where a worker is lost, the scan that it was at is tried again in a process of its own; where the machine kills
     that one too, once more when all others are done, with nothing beside it. Raises BolusError when the cluster
     itself is lost (E_WORKER_DIED) or nothing happens any more (E_TIMEOUT), OSError where the ledger cannot be
     written.
     """
-    # What goes wrong here goes wrong again in a scan, and has a row there.
-    for warmed in [client.submit(warm, pure=False) for warm in warmers]:
-        warmed.exception()
     # One that waits at a worker hides the way there and back; more would die with their neighbours for nothing.
     most = room + 1 + room // 8
     pace = Pace(count, most)

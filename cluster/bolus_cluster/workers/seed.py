@@ -1,0 +1,100 @@
+"""The process that workers here are forked from, as the run sees it: begun early, then told which kernels to load."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from bolus_cluster.workers.settings import ONE_THREAD
+
+if TYPE_CHECKING:
+    from bolus.recipe import Recipe
+    from bolus_kernels.method import Contrast
+
+PLACE = "BOLUS_SEED"
+"""The variable that says in which folder the process will find what to load."""
+RUN, RECIPE, CONTRASTS = "run", "recipe.toml", "contrasts"
+"""The files there: the process of the run, first; what to load of which contrasts, last."""
+IMPORTED = (
+    "distributed.nanny",
+    "bolus.pipeline",
+    "bolus_cluster.workers.handful",
+    "bolus_cluster.workers.sprout",
+)
+"""What every worker needs; the last one waits to be told, and loads the kernels, or compiles them."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Those that a recipe needs for scans of some contrasts."""
+
+    recipe: Recipe
+    contrasts: Sequence[Contrast]
+
+
+@dataclass
+class _Seed:
+    """Its folder, once the process is begun, and whether it has been told: it listens once."""
+
+    place: TemporaryDirectory[str] | None = None
+    told: bool = False
+
+
+_seed = _Seed()
+
+
+def begin() -> None:
+    """Start the process while this one goes on, unless it is there; it has one thread, and no GPU."""
+    if _seed.place is not None:
+        return
+    _seed.place = TemporaryDirectory(prefix="bolus-seed-", ignore_cleanup_errors=True)
+    (Path(_seed.place.name) / RUN).write_text(str(os.getpid()))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(IMPORTED))
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD | {PLACE: _seed.place.name})
+    try:
+        with deaf():
+            forkserver.ensure_running()
+    finally:
+        for name in (*ONE_THREAD, PLACE):
+            os.environ.pop(name)
+        os.environ.update(before)
+
+
+def tell(kernels: Kernels | None) -> bool:
+    """Have it load these kernels, or none, before the first worker is forked from it.
+
+    Says whether it will: one that has been told by an earlier run of this process hears nothing more.
+    """
+    begin()
+    if _seed.told or _seed.place is None:
+        return kernels is None
+    folder = Path(_seed.place.name)
+    if kernels is not None:
+        (folder / RECIPE).write_text(kernels.recipe.toml())
+    (folder / "part").write_text(" ".join(kernels.contrasts if kernels else ()))
+    (folder / "part").replace(folder / CONTRASTS)
+    _seed.told = True
+    return True
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Ignore Ctrl-C for the seconds in which processes start: they inherit it, and half a start cannot end well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

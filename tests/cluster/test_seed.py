@@ -1,0 +1,116 @@
+"""The process that workers are forked from: begun early, told once, with the kernels loaded, gone with its run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bolus.recipe import load
+from bolus_cluster.plan import Request, plan
+from bolus_cluster.workers.seed import CONTRASTS, IMPORTED, PLACE, RECIPE, RUN
+from bolus_cluster.workers.settings import ONE_THREAD
+from tests.cluster.tools import bolus
+
+
+def python(lines: str, **environment: str) -> subprocess.Popen[str]:
+    """A process with these lines."""
+    return subprocess.Popen(
+        [sys.executable, "-c", lines],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_it_has_one_thread_and_the_kernels_of_what_it_was_told(tmp_path: Path) -> None:
+    (tmp_path / RECIPE).write_text(load(None).toml())
+    (tmp_path / CONTRASTS).write_text("asl dsc")
+    (tmp_path / RUN).write_text(str(os.getpid()))
+    lines = [f"import {name}" for name in IMPORTED]
+    lines += [
+        "import os",
+        "from bolus_kernels.dsc.traits import _shape",
+        "from bolus_kernels.asl.pairs import _scatter",
+        "threads = [line.split()[1] for line in open('/proc/self/status') if line.startswith('Threads')]",
+        f"print(*threads, len(_shape.signatures), len(_scatter.signatures), os.environ.get({PLACE!r}))",
+    ]
+    said, error = python("\n".join(lines), **ONE_THREAD, **{PLACE: str(tmp_path)}).communicate(timeout=300)
+    assert said == "1 1 1 None\n", error
+
+
+def test_what_it_cannot_load_it_leaves_to_the_scans(tmp_path: Path) -> None:
+    (tmp_path / RECIPE).write_text("no recipe")
+    (tmp_path / CONTRASTS).write_text("dsc")
+    (tmp_path / RUN).write_text(str(os.getpid()))
+    lines = "\n".join(f"import {name}" for name in IMPORTED) + "\nprint('there')"
+    said, error = python(lines, **{PLACE: str(tmp_path)}).communicate(timeout=300)
+    assert said == "there\n", error
+
+
+def test_it_goes_with_a_run_that_is_killed_before_it_was_told(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import time\n"
+        "from bolus_cluster.workers.seed import begin\n"
+        "if __name__ == '__main__':\n"
+        "    begin()\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    (tmp_path / "temporary").mkdir()
+    run = subprocess.Popen(
+        [sys.executable, script],
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with run:
+        assert run.stdout is not None and run.stdout.readline() == "begun\n"
+        processes = children(run.pid)
+        assert processes and list((tmp_path / "temporary").iterdir())
+        run.kill()
+    until = time.monotonic() + 60
+    while time.monotonic() < until and (alive(processes) or any((tmp_path / "temporary").glob("bolus-*"))):
+        time.sleep(0.1)
+    assert not alive(processes)
+    assert not list((tmp_path / "temporary").glob("bolus-*"))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has begun."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(processes: list[int]) -> list[int]:
+    """Those that are still there and no zombies."""
+    there = []
+    for pid in processes:
+        state = Path(f"/proc/{pid}/stat")
+        if state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
+            there.append(pid)
+    return there
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_it_is_begun_only_where_something_is_due(shared: Path, tmp_path: Path, done: bool) -> None:
+    begun: list[int] = []
+    out = shared / "maps" if done else tmp_path
+    todo = plan(Request(shared / "data", out), lambda: begun.append(1))
+    assert bool(begun) is bool(todo.tasks) is not done
+
+
+def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    for _ in range(2):  # the second has nothing to do
+        ended = bolus(
+            "run", shared / "data", tmp_path / "out", "participant", "--workers", "1", env=environment
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert not list((tmp_path / "temporary").iterdir())
