@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numba import cuda, float32, uint32
@@ -15,6 +15,7 @@ from bolus_kernels.cuda.launch import Scratch, U, finite, over_voxels
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.deconvolution.between_cuda import TERMS, rise
 from bolus_kernels.dsc.deconvolution.series import weights
+from bolus_kernels.dsc.deconvolution.tensor_cuda import by_tensor_cores
 from bolus_kernels.jit import part
 from bolus_kernels.method import VoxelMaps
 from bolus_kernels.state import State
@@ -24,6 +25,7 @@ NOTHING, TWICE, MOST = np.float64(0), np.float64(2), np.float64(np.inf)
 ONCE, TWO, FOUR = U(1), U(2), U(4)
 SIDE, TALL = 4, 12
 """Voxels and rows of a matrix that a thread multiplies at a time."""
+Product = Literal["float32", "tf32x3"]
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 
 
@@ -34,12 +36,17 @@ def by_matrix(
     maps: VoxelMaps,
     written: NDArray[np.float32],
     device: Device,
+    product: Product = "float32",
 ) -> None:
     """Fill cbf with max f, f = matrix @ curve, tmax with its place, and the state of each voxel.
 
     curves : (n, t) float32. matrix : (L, t). turn : the sample from which f stands before zero. maps : cbf, tmax
-    (n,) float32, state (n,) uint8. written : (L, n or 0) float32 takes f itself, where n is not zero.
+    (n,) float32, state (n,) uint8. written : (L, n or 0) float32 takes f itself, where n is not zero. product : by
+    float32, or by tensor cores in three products of TF32; which is faster has to be measured on the GPU.
     """
+    if product == "tf32x3":
+        by_tensor_cores(curves, matrix, turn, filled(maps, written), device)
+        return
     length, times = matrix.shape
     padded = np.zeros((times, length + -length % TALL), np.float32)
     padded[:, :length] = matrix.T
