@@ -123,9 +123,8 @@ def drawn(cnr: float, n: int, seed: int, typical: float = 4.5) -> tuple[Array, d
     delay = np.clip(delay, prior["delay_least"], prior["delay_most"])
     shape = rng.choice(residue.SHAPES, n, p=np.array(residue.BELIEVED) / np.sum(residue.BELIEVED))
     times, step = example.volume_times(), 0.01
-    aif = simulate.arterial(times)
     fine = step * np.arange(-1000, round((times[-1] + 4) / step))
-    blood = np.where(fine < 0, 0.0, np.interp(fine, times, aif))
+    blood = simulate.arterial(fine)
     length = 2 ** int(np.ceil(np.log2(2 * fine.size)))
     spectrum, lag = np.fft.rfft(blood, length), step * np.arange(fine.size)
     curves = np.empty((n, times.size))
