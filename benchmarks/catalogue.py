@@ -28,6 +28,10 @@ ACCURACY = (
     "Differences are shares of the value; what is below a hundredth of the map's mean size counts as that. The tests "
     "ask 1e-4 of a map in closed form, 0.01 of a search, and 0.05 to 0.2 SD of a posterior's mean."
 )
+BOUNDS = (
+    "Posterior means under the simulation's own laws, noise told: nothing has a smaller mean square error. With the "
+    "residue not told, the least geometric mean over residues. docs/limits.md says what follows."
+)
 
 BENCHMARKS = {
     "limits": Benchmark("benchmarks.limits", "What can this machine do at all?"),
@@ -43,6 +47,7 @@ BENCHMARKS = {
     "leakage": Benchmark("benchmarks.dsc.leakage", "What is left of leakage after its correction?"),
     "delays": Benchmark("benchmarks.dsc.delays", "Does flow depend on when the bolus arrives?"),
     "bayes": Benchmark("benchmarks.dsc.bayes", "Is the posterior nearer to the truth than oSVD, and honest?"),
+    "bounds": Benchmark("benchmarks.dsc.bounds", "What can no estimator do better on the same voxels?", note=BOUNDS),
     "asl_mode": Benchmark("benchmarks.asl.mode", "Is the likeliest pair of flow and arrival found?", False),
     "asl_spatial": Benchmark("benchmarks.asl.spatial", "What does the spatial prior gain, and what does it lose?"),
     "asl_arrivals": Benchmark("benchmarks.asl.arrivals", "Does the prior of arrivals hold where blood is late?", False),

@@ -95,7 +95,7 @@ def family_of(family: str, cnr: float, n: int, seed: int) -> tuple[Array, dict[s
             for f, m, d in zip(cbf.tolist(), mtt.tolist(), delay.tolist(), strict=True)
         ]
     )
-    return _noisy(curves, cnr, rng), {"cbf": cbf, "mtt": mtt, "cbv": cbf * mtt / 60, "tmax": delay}
+    return noisy(curves, cnr, rng), {"cbf": cbf, "mtt": mtt, "cbv": cbf * mtt / 60, "tmax": delay}
 
 
 def leaking(cnr: float, n: int, seed: int) -> tuple[Array, dict[str, Array]]:
@@ -123,9 +123,8 @@ def drawn(cnr: float, n: int, seed: int, typical: float = 4.5) -> tuple[Array, d
     delay = np.clip(delay, prior["delay_least"], prior["delay_most"])
     shape = rng.choice(residue.SHAPES, n, p=np.array(residue.BELIEVED) / np.sum(residue.BELIEVED))
     times, step = example.volume_times(), 0.01
-    aif = simulate.arterial(times)
     fine = step * np.arange(-1000, round((times[-1] + 4) / step))
-    blood = np.where(fine < 0, 0.0, np.interp(fine, times, aif))
+    blood = simulate.arterial(fine)
     length = 2 ** int(np.ceil(np.log2(2 * fine.size)))
     spectrum, lag = np.fft.rfft(blood, length), step * np.arange(fine.size)
     curves = np.empty((n, times.size))
@@ -141,7 +140,7 @@ def drawn(cnr: float, n: int, seed: int, typical: float = 4.5) -> tuple[Array, d
         "tmax": delay,
         "typical_volume": np.array(typical),
     }
-    return _noisy(curves, cnr, rng), truth
+    return noisy(curves, cnr, rng), truth
 
 
 def _survival(shape: float, time: Array) -> Array:
@@ -155,7 +154,8 @@ def _survival(shape: float, time: Array) -> Array:
     return np.asarray(gammaincc(shape, shape * time))
 
 
-def _noisy(curves: Array, cnr: float, rng: np.random.Generator) -> Array:
+def noisy(curves: Array, cnr: float, rng: np.random.Generator) -> Array:
+    """Curves (n, t) with noise of SD peak/cnr, counted from the mean of their baseline."""
     return _from_baseline(curves + rng.normal(0, 1, curves.shape) * curves.max(axis=1, keepdims=True) / cnr)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
+from scipy.interpolate import CubicHermiteSpline
 from scipy.signal import fftconvolve
 from scipy.special import gammainc, gammaincc
 
@@ -107,8 +108,19 @@ def _ends_halved(n: int) -> Array:
     return weight
 
 
+def arterial(t: Array, aif: Array, dt: float) -> Array:
+    """The arterial input at times t (s), any shape: cubics through its samples aif (t,), 0 before and constant after.
+
+    Their slopes at the samples are (8 (a_1 - a_-1) - (a_2 - a_-2)) / 12 dt, as if the ends went on for ever.
+    """
+    a = np.pad(aif, 2, mode="edge")
+    slope = (8 * (a[3:-1] - a[1:-3]) - (a[4:] - a[:-4])) / (12 * dt)
+    times = dt * np.arange(len(aif))
+    return np.where(t < 0, 0.0, CubicHermiteSpline(times, aif, slope)(np.clip(t, 0.0, times[-1])))
+
+
 def behind(aif: Array, dt: float, shape: float, mtt: Array, delay: Array) -> Array:
-    """(a (*) R)(t - delay), a linear between samples, 0 before the first and constant after the last.
+    """(a (*) R)(t - delay), a as `arterial` says between its samples.
 
     aif : (t,) 1/s. dt : s. mtt, delay : (m,), (d,) s. Gives (m, d, t), 1.
     By parts: a (*) R = a(0) S(t) + integral a'(s) S(t - s) ds with S = integral R, which has no step where R has
@@ -116,7 +128,7 @@ def behind(aif: Array, dt: float, shape: float, mtt: Array, delay: Array) -> Arr
     """
     n = len(aif)
     fine = np.arange(0.0, dt * (n - 1) - min(delay.min(), 0) + 2 * FINE, FINE)
-    slope = np.gradient(np.interp(fine, dt * np.arange(n), aif), FINE)
+    slope = np.gradient(arterial(fine, aif, dt), FINE)
     ages = fine[-1] / mtt.min() * np.linspace(0, 1, 20001) ** 2
     whole = mtt[:, None] * np.interp(
         fine / mtt[:, None], ages, passed(ages, shape)

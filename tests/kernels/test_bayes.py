@@ -9,6 +9,7 @@ from scipy.signal import fftconvolve
 
 from benchmarks import example, simulate
 from benchmarks.dsc import bayes as benchmark
+from benchmarks.reference.residue import arterial
 from bolus_kernels import device
 from bolus_kernels.dsc.posterior import amplitude, bank, shapes
 from bolus_kernels.dsc.protocol import DscProtocol
@@ -27,9 +28,11 @@ def maps_of(curves: Array, protocol: DscProtocol, **parameters: Any) -> dict[str
 
 
 def behind(shape: int, mtt: float, delay: Array) -> Array:
-    """The curve of 1 ml/100g/min by numerical integration, (delays, t); the arterial input linear between samples."""
+    """The curve of 1 ml/100g/min by numerical integration, (delays, t); pieces of the arterial input are lines."""
     fine = STEP * np.arange(-1000, round((TIMES[-1] + 5) / STEP))
-    blood = np.where(fine < 0, 0.0, np.interp(fine, TIMES, simulate.arterial(TIMES)))
+    knots = TIMES[1] / bank.FINER * np.arange(bank.FINER * (TIMES.size - 1) + 1)
+    pieces = arterial(knots, simulate.arterial(TIMES), TIMES[1])
+    blood = np.where(fine < 0, 0.0, np.interp(fine, knots, pieces))
     u = STEP * np.arange(fine.size) / mtt
     weights = shapes.residue(shape, u)
     if shape == shapes.BOX:  # part of a step
@@ -54,6 +57,20 @@ def test_templates_are_what_numerical_integration_gives(shape: int) -> None:
         assert np.allclose(norm * found.coarse.inverse[row], 1, atol=3e-4)
         told = found.coarse.parts[row].T @ found.components
         assert np.linalg.norm(truth / norm[:, None] - told, axis=1).max() <= 0.02
+
+
+def test_an_arterial_input_is_followed_between_its_samples() -> None:
+    """Better than by straight lines from sample to sample; and as the reference does."""
+    aif = simulate.arterial(TIMES)
+    found, times = bank.between(aif), TIMES[1] / bank.FINER * np.arange(bank.FINER * (TIMES.size - 1) + 1)
+    assert np.array_equal(found[:: bank.FINER], aif)
+    assert np.allclose(found, arterial(times, aif, TIMES[1]), atol=1e-9 * aif.max())
+    fine = STEP * np.arange(round(TIMES[-1] / STEP))
+    errors = [
+        np.linalg.norm(np.interp(fine, t, a) - simulate.arterial(fine))
+        for t, a in ((TIMES, aif), (times, found))
+    ]
+    assert errors[1] < errors[0] / 2
 
 
 def test_a_bank_is_built_once_for_a_scan() -> None:

@@ -10,14 +10,26 @@ from benchmarks.reference import residue
 TR = 1.5
 TIMES = TR * np.arange(60)
 AIF = simulate.arterial(TIMES)
-STRAIGHT = tuple(AIF.tolist())
+SAMPLES = tuple(AIF.tolist())
 PRIOR = residue.Prior(60.0, 0.8, 4.5, 0.6, (0.5, 24.0), 1.0, 2.5, (-3.0, 8.0), 0.02)
 BASELINE = slice(0, 7)
 
 
-def straight(t: np.ndarray) -> np.ndarray:
+def smooth(t: np.ndarray) -> np.ndarray:
     """The arterial input between its samples, as the reference takes it."""
-    return np.asarray(np.interp(t, TIMES, AIF, left=0.0))
+    return residue.arterial(t, AIF, TR)
+
+
+def test_the_arterial_input_goes_through_its_samples_and_near_the_truth_between_them() -> None:
+    fine = np.linspace(0.0, TIMES[-1], 5001)
+    truth = simulate.arterial(fine)
+    assert np.allclose(smooth(TIMES), AIF, atol=1e-9)
+    assert not smooth(np.array([-1.0])).any() and np.all(smooth(TIMES[-1] + np.array([0.0, 9.0])) == AIF[-1])
+    error, straight = (np.linalg.norm(a - truth) for a in (smooth(fine), np.interp(fine, TIMES, AIF)))
+    assert error < straight / 2
+    cubic = TIMES**3 - 40 * TIMES**2
+    inner = np.linspace(TIMES[2], TIMES[-3], 301)
+    assert np.allclose(residue.arterial(inner, cubic, TR), inner**3 - 40 * inner**2, rtol=1e-9, atol=1e-6)
 
 
 def posterior(curve: np.ndarray, prior: residue.Prior = PRIOR) -> residue.Posterior:
@@ -28,10 +40,10 @@ def posterior(curve: np.ndarray, prior: residue.Prior = PRIOR) -> residue.Poster
     ("shape", "name"), [(1.0, "exponential"), (residue.BOX, "box"), (residue.LINEAR, "linear")]
 )
 def test_the_bank_meets_direct_convolution(shape: float, name: str) -> None:
-    bank = residue.bank(STRAIGHT, TR, PRIOR.mtt_within, PRIOR.delay_within)
+    bank = residue.bank(SAMPLES, TR, PRIOR.mtt_within, PRIOR.delay_within)
     rows = np.flatnonzero(bank.shape == shape)
     for row in rows[:: len(rows) // 5]:
-        direct = simulate.tissue(TIMES, 1.0, bank.mtt[row], bank.delay[row], name, straight)
+        direct = simulate.tissue(TIMES, 1.0, bank.mtt[row], bank.delay[row], name, smooth)
         unit = 6000 * simulate.KAPPA_RHO * direct
         assert np.allclose(bank.curves[row], unit, atol=2e-3 * unit.max())
 
@@ -55,7 +67,7 @@ def test_one_template_meets_adaptive_quadrature() -> None:
     prior = PRIOR._replace(mtt_within=(4.0, 4.0 + 1e-9), delay_within=(1.0, 1.0 + 1e-9))
     curve = simulate.noisy_relaxation(simulate.tissue(TIMES, 50.0, 4.0, 1.0)[None], 30.0, 0.03, 7, 21)[0]
     found = posterior(curve, prior)
-    bank = residue.bank(STRAIGHT, TR, prior.mtt_within, prior.delay_within)
+    bank = residue.bank(SAMPLES, TR, prior.mtt_within, prior.delay_within)
     shapes = np.stack([bank.curves[bank.shape == shape][0] for shape in residue.SHAPES])
     shapes -= shapes.mean(axis=1, keepdims=True)
     c = curve - curve.mean()
@@ -111,7 +123,7 @@ def test_the_truth_of_a_noise_free_curve_is_within_its_interval(
 def test_intervals_of_voxels_drawn_from_the_prior_cover_the_truth() -> None:
     """Flow, transit time, delay and shape as the prior has them; 95 % intervals, three binomial SDs."""
     rng, n = np.random.default_rng(23), 60
-    bank = residue.bank(STRAIGHT, TR, PRIOR.mtt_within, PRIOR.delay_within)
+    bank = residue.bank(SAMPLES, TR, PRIOR.mtt_within, PRIOR.delay_within)
     density = np.exp(-0.5 * (np.log(bank.mtt / 4.5) / 0.6) ** 2 - 0.5 * ((bank.delay - 1.0) / 2.5) ** 2)
     drawn = rng.choice(len(density), n, p=bank.weight * density / np.sum(bank.weight * density))
     cbf = 60 * np.exp(0.8 * rng.normal(size=n))
