@@ -195,6 +195,22 @@ def test_regions_share_out_the_brain_and_know_their_voxels():
         np.testing.assert_array_equal(one.aif.concentration, other.aif.concentration)
 
 
+def test_local_inputs_are_told_and_their_voxels_marked():
+    def found(aif):
+        curves = prepare(brain().series, recipe(f"dsc.aif={aif}"))
+        return curves, {item.ending: item.data for item in curves.extra}
+
+    curves, marked = found("local")
+    told = curves.constants["ArterialInput"]
+    assert "local" in told["How"] and "local" in curves.aif.how
+    assert told["Local"]["Regions"] == len(curves.regions) >= told["Local"]["OfTheirOwn"] > 0
+    voxels = np.flatnonzero(marked["label-localAIF_mask"].reshape(-1, order="F"))
+    every = [region.aif.voxels for region in curves.regions if "local" in region.aif.how]
+    np.testing.assert_array_equal(voxels, np.unique(np.concatenate(every)))
+    curves, marked = found("kmeans")
+    assert "Local" not in curves.constants["ArterialInput"] and "label-localAIF_mask" not in marked
+
+
 @pytest.mark.parametrize("contrast", ["dsc", "asl"])
 def test_a_search_mask_in_derivatives_belongs_to_dsc_alone(scans, contrast):
     tree = scans(contrast)

@@ -176,3 +176,12 @@ def test_a_series_that_ends_too_soon_for_recovery_lacks_no_other_map():
         assert np.array_equal(items[ending].data, whole[ending].data, equal_nan=True)
     assert maps.numbers["share_failed"] == np.mean(before[curves.mask] != State.GOOD)
     assert maps.warnings == ()
+
+
+def test_a_standard_deviation_says_what_it_is_of():
+    items, _, _ = maps_of("dsc.deconvolution=csvd", "dsc.bootstrap=3")
+    for name in ("cbf", "mtt", "tmax"):
+        said = items[f"desc-csvdSd_{name}"].description
+        assert "residual bootstrap" in said and "given the arterial input" in said
+        assert "arterial input" not in items[f"desc-csvd_{name}"].description
+    assert "Efron" in items["desc-csvdSd_cbf"].parameters["BootstrapSource"]

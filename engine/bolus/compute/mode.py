@@ -23,10 +23,11 @@ SAID = "The most probable pair of flow and arterial transit time, under the prio
 def mode_maps(
     curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines
 ) -> list[Map]:
-    """CBF and ATT at the mode: `desc-mode_cbf`, `desc-mode_att`."""
+    """CBF and ATT at the mode: `desc-mode_cbf`, and `desc-mode_att` unless it is given."""
     mean = shelf()[MODE_OF]
     parameters = recipe.parameters(mean)
-    units = {name: mean.maps[name] for name in ("cbf", "att")}
+    told = ("cbf", "att") if protocol.arterial_transit_time is None else ("cbf",)  # a given one is no finding
+    units = {name: mean.maps[name] for name in told}
     likeliest = replace(mean, function=mode, maps=units, label="mode", equation=EQUATION, description=SAID)
     values = run_method(likeliest, curves, protocol, parameters, device, machines)
     items = of_method(likeliest, values, curves, recipe, parameters)

@@ -83,13 +83,15 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
                     recipe["dsc.bootstrap"], machines,
                 )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
+    if isinstance(protocol, AslProtocol):
+        warnings += _unsupported(methods, protocol, recipe)
     if isinstance(protocol, AslProtocol) and recipe["asl.mode"]:
         if any(method.name == MODE_OF for method in methods):
             items += mode_maps(curves, protocol, recipe, device, machines)
         else:
             warnings.append("asl.mode was not done: it needs several delays, and no asl.arterial")
     if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:
-        if np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0:
+        if _several(protocol):
             items += spatial_maps(curves, protocol, recipe, device, machines)
         else:
             warnings.append("asl.spatial was not done: it needs several delays")
@@ -127,8 +129,24 @@ def methods_for(recipe: Recipe, protocol: DscProtocol | AslProtocol) -> list[Met
         return [_of_known_arrival(method) for method in methods]
     if len(methods) == 1:
         return methods
-    several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
-    return [method for method in methods if (method.name != "single_delay") == several]
+    return [method for method in methods if (method.name != "single_delay") == _several(protocol)]
+
+
+def _several(protocol: AslProtocol) -> bool:
+    """Whether the differences show the label at more than one delay, or labels of more than one duration."""
+    return bool(np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0)
+
+
+def _unsupported(methods: list[Method], protocol: AslProtocol, recipe: Recipe) -> list[str]:
+    """What was asked of one delay that only several can tell."""
+    if _several(protocol):
+        return []
+    found = [
+        f"{method.name} with one delay: its att is the prior's" for method in methods if "att" in method.maps
+    ]
+    if recipe["asl.arterial"] and not found:
+        found.append("asl.arterial was not done: it needs several delays")
+    return found
 
 
 def _of_known_arrival(method: Method) -> Method:
