@@ -154,6 +154,15 @@ def test_no_vein_is_told_and_scales_nothing():
     np.testing.assert_array_equal(without.aif.concentration, plain.aif.concentration)
 
 
+def test_an_input_that_is_scaled_to_a_vein_is_no_more_cut_off_than_before():
+    given = brain(snr=20.0, label_AIF=marked(ARTERY, "AIF"), label_VOF=marked(VEIN, "VOF"))
+    found = arterial_input(given, "mask", "mask").aif
+    noise_hides_from = np.log(20 / 3) / ECHO_TIME
+    quality = found.quality
+    assert quality["PeakHeight"] > noise_hides_from > quality["PeakHeight"] / quality["VofScale"]
+    assert found.warnings == ()
+
+
 def test_a_signal_lost_in_noise_is_told():
     curves = CURVES.copy()
     curves[ARTERY] = curves[SECOND] = 2 * blood(TIME)

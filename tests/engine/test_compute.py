@@ -185,3 +185,11 @@ def test_a_standard_deviation_says_what_it_is_of():
         assert "residual bootstrap" in said and "given the arterial input" in said
         assert "arterial input" not in items[f"desc-csvd_{name}"].description
     assert "Efron" in items["desc-csvdSd_cbf"].parameters["BootstrapSource"]
+
+
+def test_the_prior_of_flow_that_bayes_takes_from_the_scan_is_told():
+    items, _, curves = maps_of("dsc.deconvolution=bayes,csvd", "dsc.bayes.mtt_prior=6")
+    volume = items["desc-bsw_cbv"].data.reshape(-1, order="F")[curves.voxels]
+    told = items["desc-bayes_cbf"].parameters["CbfPrior"]
+    assert told["Value"] == pytest.approx(60 * np.nanmedian(volume[volume > 0]) / 6, rel=1e-4)
+    assert told["Units"] == "ml/100g/min" and "CbfPrior" not in items["desc-csvd_cbf"].parameters

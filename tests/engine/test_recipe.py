@@ -212,3 +212,11 @@ def test_a_model_that_no_method_would_use_is_refused(refused, model):
 def test_a_given_transit_time_is_for_methods_that_take_it(refused, beside):
     error = refused(load, None, ["asl.transit_time=given", f"asl.{beside}"])
     assert error.code is Code.RECIPE and beside.partition("=")[0] in error.seen
+
+
+@pytest.mark.parametrize(("begin", "end"), [(40, 20), (35, 35), (70, 60)])
+def test_a_window_that_ends_before_it_begins_is_refused(refused, begin, end):
+    texts = [f"dsc.summary.recovery_from={begin}", f"dsc.summary.recovery_to={end}"]
+    error = refused(load, None, texts)
+    assert error.code is Code.RECIPE and "recovery_from" in error.seen
+    assert load(None, [texts[0], f"dsc.summary.recovery_to={begin + 5}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from bolus.compute.retreat import Machines
 from bolus.compute.spatial import spatial_maps
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
+from bolus.voxels import constant
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume
@@ -63,7 +65,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         unsolved = _share((values["state"] == NO_SOLUTION) & (state != NO_ARRIVAL))
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
-        items += of_method(method, values, curves, recipe, parameters)
+        told = {**parameters, **_flow_prior(parameters, protocol)}
+        items += of_method(method, values, curves, recipe, told)
         inside |= {method.ending(name): values[name] for name in method.maps}
         if isinstance(protocol, AslProtocol) and curves.pure:
             items += pure_maps(method, curves, protocol, recipe, parameters, machine, machines)
@@ -174,6 +177,17 @@ def _lacks_deviations(method: Method) -> bool:
     return method.family == "deconvolution" and not any(
         name.startswith(STANDARD_DEVIATION) for name in method.maps
     )
+
+
+def _flow_prior(parameters: Mapping[str, Any], protocol: DscProtocol | AslProtocol) -> dict[str, Any]:
+    """What a method with a prior of flow that is the scan's own took as its median, for the sidecars."""
+    if not isinstance(protocol, DscProtocol) or not {"cbf_spread", "mtt_prior"} <= parameters.keys():
+        return {}
+    if not np.isfinite(protocol.typical_volume):
+        return {}
+    median_flow = 60 * protocol.typical_volume / parameters["mtt_prior"]
+    source = "60 times the median of the CBV that MTT uses, over mtt_prior"
+    return {"CbfPrior": constant(float(f"{median_flow:.6g}"), "ml/100g/min", source)}
 
 
 def _share(marked: NDArray[np.bool_]) -> float:

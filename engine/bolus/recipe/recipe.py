@@ -74,6 +74,14 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
             "a CBV that is computed",
             f"Add {values['dsc.cbv']!r} to dsc.leakage, or set dsc.cbv to uncorrected.",
         )
+    begin, end = (values[f"dsc.summary.recovery_{name}"] for name in ("from", "to"))
+    if begin >= end:
+        raise refusal(
+            str(path or "--set"),
+            f"dsc.summary.recovery_from = {begin:g} with dsc.summary.recovery_to = {end:g}",
+            "a window that ends after it begins",
+            "Set dsc.summary.recovery_to to more than dsc.summary.recovery_from (s after the peak).",
+        )
     for key in ("asl.arterial", "asl.mode", "asl.spatial"):
         if values[key] and values["asl.quantification"] == "single_delay":
             raise refusal(

@@ -172,7 +172,7 @@ def _bent(
 
 def _free(tissues: Mapping[str, Array]) -> list[str]:
     """How much of the brain is none of the tissues."""
-    free = float((sum(tissues.values()) < robust.MOSTLY).mean())
+    free = float((np.sum(list(tissues.values()), axis=0) < robust.MOSTLY).mean())
     if free == 0:
         return []
     known = ", ".join(tissues)
