@@ -29,7 +29,7 @@ NAMES = {
     "k1": "share of the reference curve in the voxel's curve (K1)",
     "k2": "leakage rate (K2)",
     "kep": "rate of return from the tissue to the blood (kep)",
-    "bat": "bolus arrival time, from the first volume that was kept",
+    "bat": "bolus arrival time, from the first volume of the series",
     "ttp": "time to peak, from arrival",
     "psr": "percentage signal recovery",
     "peakheight": "fall of the signal at the peak of the bolus",

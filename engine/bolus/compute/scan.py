@@ -60,6 +60,8 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)
         values = run_method(method, curves, protocol, parameters, machine, machines)
+        if "bat" in method.maps and curves.aif is not None:  # kernels count from the first volume kept
+            values["bat"] += np.float32(curves.aif.time[0])
         failed = values["state"] != GOOD
         np.copyto(state, values["state"], where=failed & ((state == GOOD) | (state == NO_RECOVERY)))
         unsolved = _share((values["state"] == NO_SOLUTION) & (state != NO_ARRIVAL))
