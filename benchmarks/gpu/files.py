@@ -12,10 +12,11 @@ from typing import Any
 
 from bolus.bids import find_scans
 from bolus.phantom import write_cohort
-from bolus.pipeline import process, turns
+from bolus.pipeline import process
 from bolus.read import read
 from bolus.recipe import load
 from bolus.series import Scan
+from bolus.turns import turns
 from bolus_kernels.device import processors, select
 
 WHOLE = {"shape": (128, 128, 20), "volumes": 60, "contrasts": ("dsc",)}

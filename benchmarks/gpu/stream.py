@@ -90,13 +90,18 @@ def within(gpu: Device, signal: Array, protocol: Any) -> Row:
     known = shelf()["csvd"]
     maps_of(known, gpu, there, rows, protocol)  # compiles
     seconds = seconds_of(kernels_of(partial(maps_of, known, gpu, there, rows, protocol)))
+    return of_limits("csvd, int16 to maps within the GPU", seconds, signal)
+
+
+def of_limits(what: str, seconds: float, signal: Array) -> Row:
+    """A row of cSVD over a stored signal (t, n): its time against the arithmetic and the memory of the GPU."""
     times, n = signal.shape
     share = 2.0 * 2 * times * times * n / seconds / peak()
     floors = seconds * memory_rate() / ((signal.itemsize * times + MAP_BYTES) * n)
     said = f"{1e6 * seconds:.0f} us for {n:,} voxels: {100 * share:.0f} % of the float32 operations, "
     said += f"{floors:.1f} times what memory takes"
     return {
-        "what": "csvd, int16 to maps within the GPU",
+        "what": what,
         "rate": n / seconds,
         "of_peak": share,
         "floors": floors,

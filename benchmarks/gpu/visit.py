@@ -14,8 +14,20 @@ from bolus_kernels.shelf import shelf
 
 SECONDS, PATIENCE = 450.0, 110.0
 """All parts together take no longer, and none of them longer than this, s."""
-LIMITS, STREAM, BESIDE, FILES = "limits", "stream", "beside", "files"
-FIRST = (LIMITS, STREAM, "osvd", "csvd", "multi_delay", "kinetic_model", BESIDE, FILES, "bayes")
+LIMITS, STREAM, TENSOR, BESIDE, SMALL, FILES = "limits", "stream", "tensor", "beside", "small", "files"
+FIRST = (
+    LIMITS,
+    STREAM,
+    TENSOR,
+    "osvd",
+    "csvd",
+    "multi_delay",
+    "kinetic_model",
+    BESIDE,
+    SMALL,
+    FILES,
+    "bayes",
+)
 """What is judged; every other method follows."""
 Row = dict[str, Any]
 
@@ -52,12 +64,14 @@ def apart(command: Sequence[str], name: str, left: float) -> list[Row]:
 
 def rows_of(name: str) -> list[Row]:
     """What one process measures: one of the parts, or a method of the shelf."""
-    from benchmarks.gpu import beside, files, limits, methods, stream
+    from benchmarks.gpu import beside, files, limits, methods, small, stream, tensor
 
     parts: dict[str, Callable[[], list[Row]]] = {
         LIMITS: limits.measured,
         STREAM: stream.measured,
+        TENSOR: tensor.measured,
         BESIDE: beside.measured,
+        SMALL: small.measured,
         FILES: files.measured,
     }
     return parts[name]() if name in parts else methods.measure(shelf()[name])

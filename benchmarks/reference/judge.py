@@ -16,6 +16,7 @@ from benchmarks.reference import (
     dsc,
     first_pass,
     leakage,
+    peak,
     residue,
     summary,
     tikhonov,
@@ -31,13 +32,19 @@ Answers = dict[str, Any]
 Parameters = Mapping[str, Any]
 
 
-def _deconvolved(f: Array, protocol: DscProtocol, voxel: int, circular: bool = True) -> Answers:
+def _deconvolved(
+    f: Array, protocol: DscProtocol, voxel: int, circular: bool = True, interpolated: bool = False
+) -> Answers:
     asked: Answers = {RESIDUE: f} if protocol.residue else {}
     if not f.max() > 0:  # also where there is no residue at all
         return dict.fromkeys(("cbf", "mtt", "tmax"), float("nan")) | dict.fromkeys(asked, f * np.nan)
-    cbf = dsc.flow(f, protocol.density_factor)
+    cbf, tr = dsc.flow(f, protocol.density_factor), protocol.repetition_time
     cbv = float("nan") if protocol.blood_volume is None else float(protocol.blood_volume[voxel])
-    tmax = dsc.tmax(f, protocol.repetition_time, circular)
+    tmax = dsc.tmax(f, tr, circular)
+    if interpolated:
+        highest, at = peak.highest(f)
+        cbf = dsc.flow(np.array([highest]), protocol.density_factor)
+        tmax = tr * (at - len(f) if at >= len(f) // 2 else at)
     return {"cbf": cbf, "mtt": dsc.transit_time(cbv, cbf), "tmax": tmax} | asked
 
 
@@ -51,19 +58,19 @@ def ssvd(curve: Array, protocol: DscProtocol, voxel: int, parameters: Parameters
 def csvd(curve: Array, protocol: DscProtocol, voxel: int, parameters: Parameters) -> Answers:
     """Wu's circulant deconvolution with a fixed threshold; curve : (t,) 1/s."""
     f = dsc.csvd(curve, protocol.aif, protocol.repetition_time, parameters["threshold"])
-    return _deconvolved(f, protocol, voxel)
+    return _deconvolved(f, protocol, voxel, interpolated=parameters["peak"] == "interpolated")
 
 
 def osvd(curve: Array, protocol: DscProtocol, voxel: int, parameters: Parameters) -> Answers:
     """Wu's circulant deconvolution with a limit on oscillation; curve : (t,) 1/s."""
     f, _ = dsc.osvd(curve, protocol.aif, protocol.repetition_time, parameters["oscillation_index"])
-    return _deconvolved(f, protocol, voxel)
+    return _deconvolved(f, protocol, voxel, interpolated=parameters["peak"] == "interpolated")
 
 
 def regularised(curve: Array, protocol: DscProtocol, voxel: int, parameters: Parameters) -> Answers:
     """Tikhonov's deconvolution with a strength chosen per voxel; curve : (t,) 1/s."""
     f = tikhonov.tikhonov(curve, protocol.aif, protocol.repetition_time, parameters["selection"])
-    return _deconvolved(f, protocol, voxel)
+    return _deconvolved(f, protocol, voxel, interpolated=parameters["peak"] == "interpolated")
 
 
 def bayes(curve: Array, protocol: DscProtocol, voxel: int, parameters: Parameters) -> Answers:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
-from typing import Any
 
 import numpy as np
 
-from bolus.compute import compute
 from bolus.prepare import prepare
 from bolus.read import read
 from bolus.recipe import NONE, Recipe, chosen_methods
 from bolus.series import Outcome, Scan
+from bolus.turns import FREE, Turns
 from bolus.write import write
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.pairs import combined, scatter
@@ -39,32 +35,6 @@ from bolus_kernels.smooth import gaussian
 log = logging.getLogger("bolus")
 
 
-@dataclass(frozen=True)
-class Turns:
-    """Who may read, prepare, compute and write at the moment, where several scans are under way in one process."""
-
-    read: AbstractContextManager[Any]
-    prepare: AbstractContextManager[Any]
-    compute: AbstractContextManager[Any]
-    write: AbstractContextManager[Any]
-
-
-FREE = Turns(nullcontext(), nullcontext(), nullcontext(), nullcontext())
-
-
-def turns(device: Device) -> Turns:
-    """Turns for the scans that are under way in this process.
-
-    A processor reads the next scan and writes the last one while it prepares and computes one. Beside a GPU, which
-    computes one, the processors have nothing else to do: each of them reads, prepares or writes another.
-    """
-    if device.kind == "cpu":
-        busy = Lock()
-        return Turns(Lock(), busy, busy, Lock())
-    processors = BoundedSemaphore(device.threads)
-    return Turns(processors, processors, Lock(), processors)
-
-
 def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns = FREE) -> Outcome:
     """All maps of one scan, from its files to files below `out`; whole or not at all.
 
@@ -76,9 +46,8 @@ def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns 
     with turns.prepare:
         curves = prepare(series, recipe)
         del series
-    with turns.compute:
-        maps = compute(curves, recipe, device)
-        del curves
+    maps = turns.compute(curves, recipe, device)
+    del curves
     with turns.write:
         outcome = write(maps, out, recipe)
     log.info(

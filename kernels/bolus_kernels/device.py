@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -153,6 +153,11 @@ def on_device(array: Any) -> Any:
     return there
 
 
+def joined_on_device(arrays: Sequence[Any]) -> Any:
+    """Arrays in the memory of the current GPU as one, along their last axis."""
+    return cupy().concatenate([on_device(array) for array in arrays], axis=-1)
+
+
 def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array in the memory of the current GPU, holding whatever was there."""
     return cupy().empty(shape, dtype)
@@ -161,6 +166,11 @@ def empty_on_device(shape: tuple[int, ...], dtype: Any) -> Any:
 def full_on_device(shape: tuple[int, ...], dtype: Any, value: Any) -> Any:
     """An array in the memory of the current GPU, holding one value throughout."""
     return cupy().full(shape, value, dtype)
+
+
+def from_text(text: str, name: str, options: tuple[str, ...]) -> Any:
+    """A kernel of a text of CUDA C++, compiled when it is launched first."""
+    return cupy().RawKernel(text, name, options)
 
 
 def bring_back(array: Any, pinned_memory: NDArray[Any]) -> None:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.gpu import beside, clock, files, limits, methods, stream, visit
+from benchmarks.gpu import beside, clock, files, limits, methods, stream, tensor, visit
+from benchmarks.gpu import small as little
 from benchmarks.report.targets import TARGETS
 from bolus_kernels import device
 from bolus_kernels.cuda import launch
@@ -55,7 +56,7 @@ def small(monkeypatch):
     cupy.matmul = lambda a, b, out=None: None
     monkeypatch.setattr(device, "cupy", lambda: cupy)
     monkeypatch.setattr(launch, "compiled", Idle)
-    for part in (beside, clock, files, limits, methods, stream, visit):
+    for part in (beside, clock, files, limits, little, methods, stream, tensor, visit):
         if hasattr(part, "cupy"):
             monkeypatch.setattr(part, "cupy", lambda: cupy)
         if hasattr(part, "select"):
@@ -64,6 +65,8 @@ def small(monkeypatch):
         methods: {"VOXELS": 1024, "DIFFERENT": 64, "BLOCK": 256, "SCAN": 512, "JUDGED": 128},
         limits: {"COPIED": 1 << 16, "SQUARE": 64, "VOXELS": 256},
         stream: {"SCAN": 640, "SCANS": 6},
+        tensor: {"SCAN": 512, "WHOLE": 640, "JUDGED": 128},
+        little: {"SHAPE": (24, 24, 4), "PHANTOMS": 1, "SCANS": 3, "LAUNCHES": 2},
         beside: {"SIDES": (6, 5, 4), "SLAB": (5, 4, 2)},
         files: {
             "WHOLE": {"shape": (24, 24, 4), "volumes": 40, "contrasts": ("dsc",)},
@@ -131,6 +134,33 @@ def test_what_is_no_method_is_measured_too(small):
     assert all(row["rate"] > 0 for row in rows)
 
 
+def test_tensor_cores_are_compared_with_float32_and_judged_by_float64(small, monkeypatch):
+    rows = {row["what"]: row for row in tensor.measured()}
+    assert list(rows) == [
+        "csvd by tensor cores, its kernel alone",
+        "csvd by tensor cores, its kernel alone, batched",
+        "csvd by tensor cores, int16 to maps within the GPU",
+    ]
+    for row in rows.values():
+        assert row["failed"] and row["largest"] > 0.1  # this GPU gives nothing that equals float64
+    alone, batched, within = rows.values()
+    assert alone["ratio"] == pytest.approx(1) and batched["rate"] == pytest.approx(2 * alone["rate"])
+    assert within["floors"] == pytest.approx(
+        MILLISECONDS / 1000 / clock.LAUNCHES * limits.memory_rate() / (129 * 640)
+    )
+    curves, matrix = np.ones((4, 3), np.float32), np.eye(6, 3)
+    right = tensor.judged(np.float32([1, 1, 1, 1 + 9e-6]).view(There), curves, matrix)
+    assert not right["failed"] and right["largest"] == pytest.approx(9e-6, rel=0.1)
+    assert tensor.judged(np.float32([1, 1, np.nan, 1]).view(There), curves, matrix)["failed"]
+
+
+def test_small_scans_are_computed_both_ways_and_a_launch_is_told(small):
+    alone, together, launches = little.measured()
+    assert alone["rate"] > 0 and together["rate"] > 0
+    assert together["what"] == "small ASL scans, many under way" and together["ratio"] > 0
+    assert launches["rate"] > 0 and launches["queued"] == pytest.approx(MILLISECONDS / 1000 / clock.LAUNCHES)
+
+
 def test_files_are_compared_with_decoding_them(small):
     (row,) = files.measured()
     assert row["rate"] > 0 and 0 < row["ratio"] < 2 and row["against"] == "decoding alone, 2 threads"
@@ -143,8 +173,8 @@ def test_every_part_is_found_and_its_rows_come_back(small, monkeypatch):
     )
     assert visit.measure() == []
     known = {method.name for method in shelf().values() if method.cuda}
-    assert {name for name, _ in called} == known | {"limits", "stream", "beside", "files"}
-    assert len(called) == len(known) + 4 and all(left for _, left in called)
+    assert {name for name, _ in called} == known | {"limits", "stream", "tensor", "beside", "small", "files"}
+    assert len(called) == len(known) + 6 and all(left for _, left in called)
     assert visit.rows_of("limits")[0]["what"].startswith("copy")
     assert visit.rows_of("csvd")[0]["what"] == "csvd, host to host"
 
@@ -165,11 +195,12 @@ def test_a_part_that_fails_hangs_or_comes_too_late_says_so(monkeypatch):
 
 
 def test_targets_of_the_gpu_name_rows_that_a_visit_has(small):
-    rows = [*limits.measured(), *stream.measured(), *beside.measured(), *files.measured()]
+    parts = limits, stream, tensor, beside, little, files
+    rows = [row for part in parts for row in part.measured()]
     for name in ("osvd", "csvd", "multi_delay", "kinetic_model"):
         rows += methods.measure(shelf()[name])
     judged = [target for target in TARGETS if target.benchmark == "gpu"]
-    assert len(judged) >= 9
+    assert len(judged) >= 12
     for target in judged:
         assert target.values(rows), target.says
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from bolus.phantom import write_cohort
 from bolus.recipe import load
 from bolus.series import Scan
 from bolus_cluster.ledger.records import Record, enter, records
+from bolus_cluster.workers import handful
 from bolus_cluster.workers import stream as streaming
 from bolus_cluster.workers.alone import Death
-from bolus_cluster.workers.attempt import Job, Row
+from bolus_cluster.workers.attempt import Job, Row, has_gpu
 from bolus_cluster.workers.handful import MOST, Pace, landed_of
 from bolus_cluster.workers.stream import stream
+from bolus_kernels import device
 from tests.cluster.saboteur import begin, environment, finish, starts
 
 
@@ -88,6 +91,43 @@ def test_small_scans_go_together_and_the_last_ones_alone(tmp_path: Path, cluster
     sizes = list(map(len, cluster.sent))
     assert sizes[0] == 1 and max(sizes) == 300 // (2 * 3) - 1 < MOST and sizes[-1] <= 10
     assert len(sizes) < 30
+
+
+@pytest.mark.parametrize(("gpu", "at_a_time"), [(False, 1), (True, 2)])
+def test_beside_a_gpu_a_process_is_at_several_handfuls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, at_a_time: int
+) -> None:
+    both, most = Barrier(2), []
+
+    def each(one: Job) -> Row:
+        try:
+            both.wait(0.5)
+            most.append(2)
+        except BrokenBarrierError:
+            most.append(1)
+        return done(one)
+
+    monkeypatch.setattr(handful, "attempt_in_time", each)
+    monkeypatch.setattr(handful, "has_gpu", lambda job: gpu)
+    threads = [
+        Thread(target=handful.attempt_each, args=([job(tmp_path, number), job(tmp_path, number + 1)],))
+        for number in (0, 2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == at_a_time and len(most) == 4
+
+
+def test_a_gpu_is_known_where_it_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "why_no_cuda", lambda: "there is none")
+    assert not any(has_gpu(replace(job(tmp_path, 1), device=asked)) for asked in ("cpu", "auto", "cuda"))
+    monkeypatch.setattr(device, "why_no_cuda", lambda: None)
+    monkeypatch.setattr(device, "cuda_name", lambda: "a GPU")
+    assert [has_gpu(replace(job(tmp_path, 1), device=asked)) for asked in ("cpu", "auto", "cuda")] == [
+        False, True, True,
+    ]  # fmt: skip
 
 
 def test_large_scans_go_one_by_one_and_small_ones_by_the_second() -> None:

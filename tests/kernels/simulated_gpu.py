@@ -75,6 +75,7 @@ def stand_in(memory=MEMORY, there=There):
         asnumpy=lambda array: array.get(),
         empty=lambda shape, dtype: np.empty(shape, dtype).view(there),
         full=lambda shape, value, dtype: np.full(shape, value, dtype).view(there),
+        concatenate=lambda arrays, axis: np.concatenate(arrays, axis).view(there),
         get_default_memory_pool=lambda: SimpleNamespace(
             free_all_blocks=lambda: None, free_bytes=lambda: memory // 4
         ),

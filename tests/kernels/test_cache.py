@@ -30,7 +30,7 @@ told(multi_delay(random.normal(4e-3, 1e-3, (n, 16)).astype(np.float32), asl,
 time = np.arange(40.0)
 aif = time**3 * np.exp(-time / 1.5)
 dsc = DscProtocol(1.5, aif, 0.7, aif, np.full(n, 4, np.float32))
-told(osvd((aif + random.normal(0, 1, (n, 40))).astype(np.float32), dsc, {"oscillation_index": 0.035}, cpu()))
+told(osvd((aif + random.normal(0, 1, (n, 40))).astype(np.float32), dsc, {"oscillation_index": 0.035, "peak": "sampled"}, cpu()))
 """
 
 

@@ -48,6 +48,10 @@ FRAMES = {
 }
 """Bytes of a thread's own arrays, of kernels that have any."""
 
+TENSOR = "bolus_kernels.dsc.deconvolution.tensor_cuda"
+TEXTS = {(TENSOR, "by_tensor_cores"), (TENSOR, "from_signal")}
+"""What launches a text of CUDA C++: test_tensor looks at that."""
+
 every_run = pytest.mark.parametrize("name", RUNS)
 every_capability = pytest.mark.parametrize("capability", CAPABILITIES, ids="sm_{0[0]}{0[1]}".format)
 
@@ -94,7 +98,7 @@ def test_every_call_of_the_launcher_is_looked_at():
                 named = [one.func for one in ast.walk(function) if isinstance(one, ast.Call)]
                 if any(isinstance(one, ast.Name) and one.id == "over_voxels" for one in named):
                     calls.add((module, function.name))
-    assert calls == {launch.asked_by for name in RUNS for launch in launches(name)}
+    assert calls - TEXTS == {launch.asked_by for name in RUNS for launch in launches(name)}
 
 
 def test_a_double_precision_literal_is_refused():

@@ -4,19 +4,27 @@
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.example import example
+from benchmarks.example import BASELINE, ECHO_TIME, example
+from benchmarks.example import dsc as dsc_example
 from benchmarks.gpu.methods import SAME, SHARE, difference
 from bolus.compute import compute
+from bolus.turns import turns
 from bolus_kernels.cuda import launch
 from bolus_kernels.device import Device, cpu, cuda_name, cupy, free_memory, release_memory
+from bolus_kernels.dsc.concentration import relaxation
+from bolus_kernels.dsc.deconvolution.circulant import spectrum
+from bolus_kernels.dsc.deconvolution.tensor_cuda import by_tensor_cores, from_signal
+from bolus_kernels.dsc.echo import Echo, shares
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.method import AIC
 from bolus_kernels.shelf import shelf
 from tests.engine.test_retreat import dsc, same
+from tests.engine.test_together import asl
 from tests.kernels import (
     simulated_mode,
     simulated_partial_volume,
@@ -90,6 +98,36 @@ def test_so_does_what_is_no_method(name, gpu):
             )
 
 
+@pytest.mark.parametrize("volumes", [40, 60, 120])
+def test_tensor_cores_give_what_float64_gives(volumes, gpu):
+    """From curves, through cuts of the launcher, and from the stored signal: max f to 1e-5, and its place."""
+    curves, protocol = dsc_example(VOXELS, 3, volumes=volumes)
+    signal = np.rint(2000 * np.exp(-ECHO_TIME * curves.T)).astype(np.int16)
+    echo, rows = Echo(signal, 1.0, 0.0, ECHO_TIME), np.arange(0, VOXELS, 2)
+    (share,) = shares((echo,), (0, BASELINE))
+    shown = relaxation((echo,), rows, (0, BASELINE)).values
+    basis = spectrum(protocol).largest(20)
+    matrix, turn = basis.synthesis @ basis.analysis, volumes
+    for given, launched in (
+        (curves, lambda filled: by_tensor_cores(curves, matrix, turn, filled, gpu)),
+        (shown, lambda filled: from_signal(share, rows, (0, BASELINE), matrix, turn, filled, gpu)),
+    ):
+        n, length = len(given), len(matrix)
+        filled = (
+            np.zeros(n, np.float32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.uint8),
+            np.zeros((n, length), np.float32),
+        )
+        launched(filled)
+        truth = given.astype(np.float64) @ matrix.T
+        top, place = truth.max(axis=1), truth.argmax(axis=1)
+        assert not filled[2].any() and (top > 0).all()
+        np.testing.assert_allclose(filled[0], top, rtol=1e-5)
+        assert (filled[1] == place - np.where(place >= turn, length, 0)).mean() >= SHARE
+        assert (np.abs(filled[3] - truth) <= 1e-5 * top[:, None]).all()
+
+
 def test_cuts_side_by_side_give_what_one_launch_gives(gpu, monkeypatch):
     known = shelf()["osvd"]
     given = example(known, VOXELS)
@@ -114,6 +152,17 @@ def test_many_streams_at_once_give_what_one_gives(gpu):
         expected = known.function(*one, known.defaults(), gpu)
         for name, values in expected.items():
             np.testing.assert_array_equal(maps[name], values, err_msg=name)
+
+
+def test_scans_that_wait_together_have_the_maps_that_each_has_alone(gpu):
+    scans = [asl(seed, "asl.mode=true", noise=seed) for seed in (2, 3, 5, 7) * 4]
+    whose = turns(replace(gpu, threads=8))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: whose.compute(*one, gpu), scans))
+    for maps, (curves, chosen) in zip(found, scans, strict=True):
+        alone = compute(curves, chosen, gpu)
+        same(maps, alone)
+        assert maps.device == alone.device == gpu.name
 
 
 def test_a_spent_memory_makes_cuts_smaller_and_then_leaves_it_to_the_cpu(gpu):

@@ -29,7 +29,7 @@ from bolus_cluster.ledger.records import (
 if TYPE_CHECKING:
     from os import stat_result
 
-    from bolus.pipeline import Turns
+    from bolus.turns import Turns
     from bolus_kernels.device import Device
 
 
@@ -102,6 +102,16 @@ def attempt_in_time(job: Job) -> Row:
         timer.cancel()
 
 
+def has_gpu(job: Job) -> bool:
+    """Whether a scan is computed on a GPU here; one that asks for what is not here will be told so."""
+    from bolus_kernels import device
+
+    try:
+        return device.select(job.device).kind == "cuda"
+    except device.DeviceUnavailable:
+        return False
+
+
 def row_of(record: Record) -> Row:
     """What is told of a record."""
     return Row(record.scan, record.state, record.code, record.message, record.file, record.seconds)
@@ -152,7 +162,7 @@ def _process(job: Job) -> Outcome:
 @cache
 def _turns(chosen: Device) -> Turns:
     """The turns of the scans that this process has under way."""
-    from bolus.pipeline import turns
+    from bolus.turns import turns
 
     return turns(chosen)
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from bolus_cluster.ledger.records import look_up
-from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, row_of
+from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, has_gpu, row_of
 
 MOST = 64
 """Scans in a handful at most."""
@@ -23,7 +23,8 @@ MEMORY = 0.2
 
 _turn = threading.Lock()
 """Held by the handful that a process is at: small scans are mostly work of the interpreter, and two threads with such
-work only take it from each other. The next handful is there already."""
+work only take it from each other. The next handful is there already. Beside a GPU nobody holds it: one process has many
+processors there, and what several handfuls bring to the GPU at a time is computed together."""
 
 
 @dataclass
@@ -59,9 +60,10 @@ class Pace:
 def attempt_each(jobs: Sequence[Job]) -> list[Row]:
     """Compute scans one after another, each within its deadline; raises what `attempt` raises.
 
-    A scan that comes alone is read and written while another is computed; several have the process to themselves.
+    A scan that comes alone is read and written while another is computed; several have the process to themselves,
+    unless there is a GPU.
     """
-    with _turn if len(jobs) > 1 else nullcontext():
+    with _turn if len(jobs) > 1 and not has_gpu(jobs[0]) else nullcontext():
         return [attempt_in_time(job) for job in jobs]
 
 

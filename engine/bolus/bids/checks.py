@@ -20,7 +20,7 @@ MOST_NAME = 150
 
 def contrast_of(path: Path) -> Contrast | None:
     """What kind of scan a file is by its ending, in small letters or not; None for another file."""
-    parts = split(path.with_name(path.name.lower()))
+    parts = split(path.name.lower())
     return SUFFIX.get(parts[1]) if parts and parts[2] in IMAGE else None
 
 

@@ -34,18 +34,18 @@ class Name:
         return "_".join(f"{key}-{value}" for key, value in self.entities.items() if key not in without)
 
 
-def split(path: Path) -> tuple[str, str, str] | None:
-    """A file's stem, suffix and extension, however odd the stem; None for a name of another kind."""
-    extension = next((end for end in KNOWN if path.name.endswith(end)), None)
-    if extension is None or path.name.startswith("."):
+def split(name: str) -> tuple[str, str, str] | None:
+    """The stem, suffix and extension of a file's name, however odd the stem; None for a name of another kind."""
+    if name.startswith(".") or not name.endswith(KNOWN):
         return None
-    stem, _, suffix = path.name.removesuffix(extension).rpartition("_")
+    extension = next(end for end in KNOWN if name.endswith(end))
+    stem, _, suffix = name.removesuffix(extension).rpartition("_")
     return stem, suffix, extension
 
 
 def parse(path: Path) -> Name | None:
     """The entities of a file's name; None where it is not one of BIDS (no file is touched)."""
-    parts = split(path)
+    parts = split(path.name)
     if parts is None:
         return None
     stem, suffix, extension = parts

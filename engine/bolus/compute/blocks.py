@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,20 @@ takes all at once, while it has the memory, and cuts them by it."""
 Work = Callable[[NDArray[Any], Any, NDArray[np.int64], Device], VoxelMaps]
 
 
-def run_method(
-    method: Method,
-    curves: Curves,
-    protocol: Any,
-    parameters: Mapping[str, Any],
-    device: Device,
-    machines: Machines,
-) -> VoxelMaps:
+class Asked(NamedTuple):
+    """A method that a scan asks to be run over all its curves, on a device or on what its machines leave of it."""
+
+    method: Method
+    curves: Curves
+    protocol: Any
+    parameters: Mapping[str, Any]
+    device: Device
+    machines: Machines
+
+
+def run_method(asked: Asked) -> VoxelMaps:
     """The maps of one method for every voxel, (n,) each, and what it gives beside them."""
+    method, curves, protocol, parameters, device, machines = asked
 
     def work(values: NDArray[Any], part: Any, voxels: NDArray[np.int64], machine: Device) -> VoxelMaps:
         return method.function(values, part, parameters, machine)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from bolus.compute.blocks import run_method
+from bolus.compute.blocks import Asked
 from bolus.compute.items import of_method
 from bolus.compute.retreat import Machines
 from bolus.recipe import Recipe
@@ -12,6 +13,7 @@ from bolus.series import Curves, Map
 from bolus_kernels.asl.mode import mode
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
+from bolus_kernels.method import VoxelMaps
 from bolus_kernels.shelf import shelf
 
 MODE_OF = "multi_delay"
@@ -21,14 +23,15 @@ SAID = "The most probable pair of flow and arterial transit time, under the prio
 
 
 def mode_maps(
-    curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines
-) -> list[Map]:
-    """CBF and ATT at the mode: `desc-mode_cbf`, and `desc-mode_att` unless it is given."""
+    curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines,
+    answer: Callable[[Asked], VoxelMaps],
+) -> list[Map]:  # fmt: skip
+    """CBF and ATT at the mode: `desc-mode_cbf`, and `desc-mode_att` unless it is given; answer : as in `compute`."""
     mean = shelf()[MODE_OF]
     parameters = recipe.parameters(mean)
     told = ("cbf", "att") if protocol.arterial_transit_time is None else ("cbf",)  # a given one is no finding
     units = {name: mean.maps[name] for name in told}
     likeliest = replace(mean, function=mode, maps=units, label="mode", equation=EQUATION, description=SAID)
-    values = run_method(likeliest, curves, protocol, parameters, device, machines)
+    values = answer(Asked(likeliest, curves, protocol, parameters, device, machines))
     items = of_method(likeliest, values, curves, recipe, parameters)
     return [replace(item, description=f"{item.description}, likeliest") for item in items]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bolus.compute.arrival import CHOICE, EVIDENCE, evidence_of, prior_maps, told_prior
-from bolus.compute.blocks import run_method
+from bolus.compute.blocks import Asked, run_method
 from bolus.compute.items import of_method
 from bolus.compute.retreat import Machines, whole
 from bolus.compute.within_posterior import NAMES, POSTERIOR, m0_of, posterior_maps, pure_m0, shares_of
@@ -74,7 +74,7 @@ def pure_maps(
             its_protocol = its_protocol._replace(arrival_prior=prior)
             constants["ArrivalPrior"] = told_prior(prior, its_protocol, name.lower())
             items += prior_maps(prior, its_curves, constants, name.lower())
-        values = run_method(method, its_curves, its_protocol, its_parameters, device, machines)
+        values = run_method(Asked(method, its_curves, its_protocol, its_parameters, device, machines))
         told = replace(its_curves, constants=constants)
         items += [
             replace(item, description=f"{item.description}, of pure {NAMES[name]}")

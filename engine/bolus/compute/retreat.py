@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import RLock
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from bolus_kernels.device import Device, cpu, is_out_of_memory, on_device, release_memory
 
+ON_GPU = RLock()
+"""Held by whoever computes on the GPU of this process: what several scans have there at once is what stays there."""
 LEAST = 1024
 """Voxels of the smallest block that is tried: with fewer a GPU is slower than the processor."""
 Result = TypeVar("Result")
@@ -52,7 +55,8 @@ def whole(what: str, work: Callable[[Device], Result], device: Device, machines:
     """What cannot be cut into blocks, on the device, or else on the processor."""
     if device.kind != "cpu":
         try:
-            done = work(device)
+            with ON_GPU:
+                done = work(device)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -80,7 +84,8 @@ def by_blocks(
     size = max(1, voxels)
     while device.kind != "cpu":
         try:
-            done = work(device, size)
+            with ON_GPU:
+                done = work(device, size)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus.compute.arrival import with_arrivals
-from bolus.compute.blocks import run_bootstrap, run_method
+from bolus.compute.blocks import Asked, run_bootstrap, run_method
 from bolus.compute.items import choice_map, numbers_of, of_curves, of_method, residue_map, sd_maps
 from bolus.compute.mode import MODE_OF, mode_maps
 from bolus.compute.partial_volume import pure_maps
@@ -37,12 +37,15 @@ NO_ARRIVAL, NO_RECOVERY = int(State.NO_ARRIVAL), int(State.NO_RECOVERY)
 """Plain numbers: NumPy compares an array with an enum's member ten times as slowly."""
 
 
-def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
+def compute(
+    curves: Curves, recipe: Recipe, device: Device, answer: Callable[[Asked], VoxelMaps] = run_method
+) -> Maps:
     """Every map that the recipe asks of these curves, with the state of each voxel.
 
     A voxel whose curve is broken is NaN in every map; one that a method could not solve is NaN in the maps of that
     method, or in psr alone; the state is that of the first failure, and NO_RECOVERY where there is no other. A method
     without a kernel for the device, or for which its memory does not suffice, runs on the CPU, and the maps say so.
+    answer : runs a method that is asked for.
     """
     state = curves.state.copy()
     warnings = list(curves.warnings)
@@ -59,9 +62,9 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
     for method in methods:
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)
-        values = run_method(method, curves, protocol, parameters, machine, machines)
+        values = answer(Asked(method, curves, protocol, parameters, machine, machines))
         if "bat" in method.maps and curves.aif is not None:  # kernels count from the first volume kept
-            values["bat"] += np.float32(curves.aif.time[0])
+            values = {**values, "bat": values["bat"] + np.float32(curves.aif.time[0])}
         failed = values["state"] != GOOD
         np.copyto(state, values["state"], where=failed & ((state == GOOD) | (state == NO_RECOVERY)))
         unsolved = _share((values["state"] == NO_SOLUTION) & (state != NO_ARRIVAL))
@@ -92,7 +95,7 @@ def compute(curves: Curves, recipe: Recipe, device: Device) -> Maps:
         warnings += _unsupported(methods, protocol, recipe)
     if isinstance(protocol, AslProtocol) and recipe["asl.mode"]:
         if any(method.name == MODE_OF for method in methods):
-            items += mode_maps(curves, protocol, recipe, device, machines)
+            items += mode_maps(curves, protocol, recipe, device, machines, answer)
         else:
             warnings.append("asl.mode was not done: it needs several delays, and no asl.arterial")
     if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:

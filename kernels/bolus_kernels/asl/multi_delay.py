@@ -22,7 +22,7 @@ from bolus_kernels.asl.nodes import (
 )
 from bolus_kernels.asl.posterior import FLOW_UNIT, ONE, ZERO, solvable, voxel_posterior
 from bolus_kernels.asl.prior import CERTAINTY, Prior, of_voxel
-from bolus_kernels.asl.protocol import LEAST_NOISE, ArrivalPrior, AslProtocol, LookLocker
+from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol, LookLocker
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
@@ -109,20 +109,19 @@ def arrival_prior_of(protocol: AslProtocol, parameters: Mapping[str, Any]) -> Ar
 
 
 def prior_of(protocol: AslProtocol, labels: Labels, parameters: Mapping[str, Any]) -> Prior:
-    """The prior in the units of the kernel, from the method's parameters and the scan's pooled noise.
+    """The prior in the units of the kernel, from the method's parameters, for a noise variance of 1.
 
-    Expected arrivals are those of `voxelwise_of`.
+    Noise and expected arrivals are each voxel's own, those of `voxelwise_of`: nothing of one scan is in here.
     """
-    last = int(np.argmax(labels.time))
-    noise, fitted = max(protocol.noise_variance, LEAST_NOISE), protocol.arterial_transit_time is None
+    last, fitted = int(np.argmax(labels.time)), protocol.arterial_transit_time is None
     return Prior(
         np.float32(0.0),
         np.float32(0.0),
         np.float32(labels.time[last] - 0.25 * labels.duration[last]),
         np.float32(0.0),
-        np.float32(noise * (6000.0 / parameters["cbf_sd"]) ** 2),
+        np.float32((6000.0 / parameters["cbf_sd"]) ** 2),
         np.float32(parameters["noise_weight"]),
-        np.float32(noise),
+        ONE,
         np.float32(arrival_prior_of(protocol, parameters).tail if fitted else 0.0),
     )
 

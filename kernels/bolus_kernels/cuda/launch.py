@@ -12,6 +12,7 @@ from numba import cuda
 from numpy.typing import NDArray
 
 from bolus_kernels.cuda.lane import Lane
+from bolus_kernels.cuda.text import Compiled, Text
 from bolus_kernels.device import Device, empty_on_device, free_memory, is_on_device, on_device, streams
 from bolus_kernels.jit import part
 from bolus_kernels.tiles import FINITE
@@ -34,14 +35,14 @@ class Scratch(NamedTuple):
 
 
 def over_voxels(
-    body: Callable[..., None],
+    body: Callable[..., None] | Text,
     voxelwise: Sequence[NDArray[Any]],
     shared: Sequence[Any],
     maps: Sequence[NDArray[Any]],
     device: Device,
     scratch: Sequence[Scratch] = (),
 ) -> None:
-    """Fill maps by `body(*voxelwise, *shared, *scratch, *maps)`, whose thread `cuda.grid(1)` is a voxel.
+    """Fill maps by `body(*voxelwise, *shared, *scratch, *maps)`, whose thread `cuda.grid(1)` is a voxel; or by a text.
 
     voxelwise : curves and what else has a row per voxel, (n, m) or (n,), on the device (m, n) or (n,): neighbours
     touch neighbours. shared : tables that all voxels read, and numbers. maps : likewise (n, m) or (n,); where the body
@@ -71,9 +72,9 @@ def over_voxels(
 
 
 @cache
-def compiled(body: Callable[..., None]) -> Any:
+def compiled(body: Callable[..., None] | Text) -> Any:
     """The kernel of a body, to launch as `compiled(body)[blocks, threads, stream](...)`; made at its first launch."""
-    return cuda.jit(body)
+    return Compiled(body) if isinstance(body, Text) else cuda.jit(body)
 
 
 def _voxels_at_once(arrays: Sequence[NDArray[Any]], scratch: Sequence[Scratch], device: Device) -> int:

@@ -13,7 +13,7 @@ from bolus_kernels.asl.components.posterior import RESULTS, solvable, voxel_comp
 from bolus_kernels.asl.components.response import Responses, Shape, responses
 from bolus_kernels.asl.multi_delay import arrival_prior_of, labels_of, voxelwise_of
 from bolus_kernels.asl.nodes import Labels, summarise_tile
-from bolus_kernels.asl.protocol import LEAST_NOISE, AslProtocol
+from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device
 from bolus_kernels.jit import kernel
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method, refuse_infinite
@@ -97,17 +97,16 @@ def kinetic_model(
 
 
 def belief_of(protocol: AslProtocol, read: Labels, parameters: Mapping[str, Any]) -> Belief:
-    """The priors in the units of the kernel, from the method's parameters and the scan's pooled noise.
+    """The priors in the units of the kernel, from the method's parameters, for a noise variance of 1.
 
-    Expected arrivals and the odds of an artery are each voxel's own: `voxelwise_of`, `log_odds_of`.
+    Noise, expected arrivals and the odds of an artery are each voxel's own: `voxelwise_of`, `log_odds_of`.
     """
-    noise = max(protocol.noise_variance, LEAST_NOISE)
     numbers = (
         0.0, 0.0, _latest(read),
         parameters["arterial_lead"],
-        noise * (6000.0 / parameters["cbf_sd"]) ** 2, noise * (100.0 / parameters["abv_sd"]) ** 2,
+        (6000.0 / parameters["cbf_sd"]) ** 2, (100.0 / parameters["abv_sd"]) ** 2,
         0.0,
-        parameters["noise_weight"], noise,
+        parameters["noise_weight"], 1.0,
         arrival_prior_of(protocol, parameters).tail,
     )  # fmt: skip
     return Belief(*(np.float32(number) for number in numbers))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.cuda.launch import Scratch, U, finite, over_voxels
 from bolus_kernels.device import Device
+from bolus_kernels.dsc.deconvolution.between_cuda import TERMS, rise
 from bolus_kernels.dsc.deconvolution.cuda import (
     LOWEST,
     NOT_FINITE,
@@ -21,6 +22,7 @@ from bolus_kernels.dsc.deconvolution.cuda import (
     find_peak,
     tell_peak,
 )
+from bolus_kernels.dsc.deconvolution.series import weights
 from bolus_kernels.jit import part
 from bolus_kernels.method import VoxelMaps
 
@@ -33,6 +35,8 @@ def by_oscillation(
     analysis: NDArray[np.float64],
     synthesis: NDArray[np.float64],
     limit: np.float32,
+    frequency: NDArray[np.int64],
+    between: bool,
     maps: VoxelMaps,
     written: NDArray[np.float32],
     device: Device,
@@ -40,18 +44,22 @@ def by_oscillation(
     """As `cuda.by_matrix`, with as many conjugate pairs as the oscillation index of each voxel allows.
 
     analysis : (2k, t), synthesis : (L, 2k), cosine and sine of each pair in turn. limit : float32, L times that
-    of the index.
+    of the index. frequency : (k,) of the pairs. between : whether the peak may lie between samples.
     """
     length, rows = synthesis.shape
     more = (0, -rows % ROWS), (0, 0)
     waves, told = np.pad(synthesis.T.astype(np.float32), more), np.pad(analysis, more)
     room = (Scratch((len(waves),)),)
-    over_voxels(pairwise(length), (curves,), (told, waves, limit), filled(maps, written), device, room)
+    shared = told, waves, limit, weights(length // 2, frequency, TERMS)
+    over_voxels(pairwise(length, between), (curves,), shared, filled(maps, written), device, room)
 
 
 @cache
-def pairwise(length: int) -> Callable[..., None]:
-    """The kernel body for a number of samples, which sizes a thread's own memory: registers, as far as they go."""
+def pairwise(length: int, between: bool) -> Callable[..., None]:
+    """The kernel body for a number of samples, which sizes a thread's own memory: registers, as far as they go.
+
+    between : whether it moves the peak to where it stands between samples.
+    """
     half = length // 2
 
     def by_oscillation(
@@ -59,6 +67,7 @@ def pairwise(length: int) -> Callable[..., None]:
         analysis: Any,
         waves: Any,
         limit: Any,
+        weight: Any,
         work: Any,
         top: Any,
         at: Any,
@@ -109,6 +118,9 @@ def pairwise(length: int) -> Callable[..., None]:
         tell_peak(best, place, length, half, voxel, top, at, state)
         if written.shape[1] > 0:
             find_peak(waves, work, kept, half, voxel, top, at, state, written)
+        if between and kept > U(0):
+            series = cuda.local.array(TERMS, float32)
+            rise(waves, weight, work, kept, half, voxel, top, at, series)
 
     return by_oscillation
 

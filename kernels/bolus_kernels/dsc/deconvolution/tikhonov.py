@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.device import Device
+from bolus_kernels.dsc.deconvolution.between import PEAKS, look_elsewhere, rise, room_for, try_waiting
 from bolus_kernels.dsc.deconvolution.circulant import MAPS, finish, multiplicity, peak, residues, transfer
 from bolus_kernels.dsc.deconvolution.fourier import analyse, by_fours, fold, folded, product, synthesise
+from bolus_kernels.dsc.deconvolution.series import between
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel, part
 from bolus_kernels.method import METHODS, VoxelMaps, empty_maps, method
@@ -25,7 +27,7 @@ STRENGTHS = 10.0 ** (-3 + np.arange(61) / 20)
     contrast="dsc",
     family="deconvolution",
     maps=MAPS,
-    choices={"selection": ("gcv", "l_curve")},
+    choices={"selection": ("gcv", "l_curve"), "peak": PEAKS},
     cuda=True,
     paper="Calamante, Gadian and Connelly, Magn Reson Med 50:1237 (2003)",
     equation="CBF = 6000 (kappa/rho) max f, f minimises |D f - C|^2 + mu^2 |f|^2, D block-circulant, mu per voxel",
@@ -38,13 +40,13 @@ def tikhonov(
     curves : (n, t) float32, 1/s. Gives cbf : ml/100g/min, mtt : s, tmax : s (negative where tissue leads
     the arterial input), each (n,) float32, and state : (n,) uint8. parameters: selection of mu, by generalised
     cross-validation (Golub, Heath and Wahba, Technometrics 21:215, 1979, eq. 1.4) or at the corner of the L-curve
-    (Hansen, Computational Inverse Problems in Electrocardiology 119, 2001). Raises ValueError for an
-    unusable arterial input.
+    (Hansen, Computational Inverse Problems in Electrocardiology 119, 2001); peak as for csvd. Raises ValueError
+    for an unusable arterial input.
     """
     values = transfer(protocol)
     times, largest = values.size - 1, np.abs(values).max()
     share = values / largest
-    cornered = parameters["selection"] == "l_curve"
+    cornered, interpolated = parameters["selection"] == "l_curve", parameters["peak"] == "interpolated"
     strengths = STRENGTHS[1:-1] if cornered else STRENGTHS
     square = np.abs(share) ** 2
     table = (corner_table if cornered else gcv_table)(square, multiplicity(times), strengths)
@@ -53,12 +55,16 @@ def tikhonov(
     if device.kind == "cuda":
         from bolus_kernels.dsc.deconvolution.cuda import by_strength
 
-        by_strength(curves, inverse, square, table, strengths**2, cornered, maps, written, device)
+        by_strength(
+            curves, inverse, square, table, strengths**2, cornered, interpolated, maps, written, device
+        )
         return finish(maps, protocol, written)
-    forth, back, rows = folded(times, np.arange(times + 1))
+    frequency = np.arange(times + 1)
+    forth, back, rows = folded(times, frequency)
+    finer = between(times, frequency, rows) if interpolated else None
     _tikhonov(
         time_major(curves), forth, back.astype(np.float32), rows, inverse, square.astype(np.float32),
-        table, strengths**2, cornered, written, maps["cbf"], maps["tmax"], maps["state"],
+        table, strengths**2, cornered, finer, written, maps["cbf"], maps["tmax"], maps["state"],
     )  # fmt: skip
     return finish(maps, protocol, written)
 
@@ -110,7 +116,7 @@ def _corner(four: Any, square: Any) -> None:
 @kernel
 def _tikhonov(
     curves: Any, forth: Any, back: Any, rows: Any, inverse: Any, square: Any, table: Any, strengths: Any,
-    cornered: bool, written: Any, top: Any, at: Any, state: Any,
+    cornered: bool, finer: Any, written: Any, top: Any, at: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape
     halves = np.empty((2, forth.shape[2], TILE), np.float64)
@@ -122,6 +128,8 @@ def _tikhonov(
     four = np.empty((4, 4, TILE), np.float32)
     residue, finite = np.empty((2 * times, TILE), np.float32), np.empty(TILE, np.bool_)
     candidates = 1 if cornered else 4
+    if finer is not None:
+        room = room_for(finer)
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         fold(curves, begin, width, halves, finite)
@@ -151,3 +159,8 @@ def _tikhonov(
                 to_sine[v] = share * np.float32(re * sine[v] - im * cosine[v])
         synthesise(back, coefficients, four, residue)
         peak(residue, times, begin, width, finite, written, top, at, state)
+        if finer is not None:
+            rise(finer, coefficients, begin, width, top, at, room)
+            look_elsewhere(finer, coefficients, residue, begin, width, top, at, room)
+    if finer is not None:
+        try_waiting(finer, top, at, room)
