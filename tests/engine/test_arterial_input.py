@@ -154,6 +154,15 @@ def test_no_vein_is_told_and_scales_nothing():
     np.testing.assert_array_equal(without.aif.concentration, plain.aif.concentration)
 
 
+def test_an_input_that_is_scaled_to_a_vein_is_no_more_cut_off_than_before():
+    given = brain(snr=20.0, label_AIF=marked(ARTERY, "AIF"), label_VOF=marked(VEIN, "VOF"))
+    found = arterial_input(given, "mask", "mask").aif
+    noise_hides_from = np.log(20 / 3) / ECHO_TIME
+    quality = found.quality
+    assert quality["PeakHeight"] > noise_hides_from > quality["PeakHeight"] / quality["VofScale"]
+    assert found.warnings == ()
+
+
 def test_a_signal_lost_in_noise_is_told():
     curves = CURVES.copy()
     curves[ARTERY] = curves[SECOND] = 2 * blood(TIME)
@@ -193,6 +202,22 @@ def test_regions_share_out_the_brain_and_know_their_voxels():
     for one, other in zip(found.regions, again.regions, strict=True):
         np.testing.assert_array_equal(one.rows, other.rows)
         np.testing.assert_array_equal(one.aif.concentration, other.aif.concentration)
+
+
+def test_local_inputs_are_told_and_their_voxels_marked():
+    def found(aif):
+        curves = prepare(brain().series, recipe(f"dsc.aif={aif}"))
+        return curves, {item.ending: item.data for item in curves.extra}
+
+    curves, marked = found("local")
+    told = curves.constants["ArterialInput"]
+    assert "local" in told["How"] and "local" in curves.aif.how
+    assert told["Local"]["Regions"] == len(curves.regions) >= told["Local"]["OfTheirOwn"] > 0
+    voxels = np.flatnonzero(marked["label-localAIF_mask"].reshape(-1, order="F"))
+    every = [region.aif.voxels for region in curves.regions if "local" in region.aif.how]
+    np.testing.assert_array_equal(voxels, np.unique(np.concatenate(every)))
+    curves, marked = found("kmeans")
+    assert "Local" not in curves.constants["ArterialInput"] and "label-localAIF_mask" not in marked
 
 
 @pytest.mark.parametrize("contrast", ["dsc", "asl"])

@@ -47,6 +47,14 @@ def test_a_value_is_m0_of_blood_and_needs_no_image():
     assert "cancels" in prepared().constants["CoilSensitivity"]
 
 
+def test_the_map_of_m0_says_what_it_shows():
+    def said(*sets):
+        return next(item.description for item in prepared(*sets).extra if item.ending == "m0")
+
+    assert said().startswith("calibration image")
+    assert "arterial blood" in said("asl.calibration=value", "asl.m0_value=1250")
+
+
 @pytest.mark.parametrize("name", ["csf", "wm"])
 @pytest.mark.parametrize("kind", ["mask", "probseg"])
 @pytest.mark.parametrize("readout", ["2D", "3D"])

@@ -180,6 +180,17 @@ def test_a_mode_that_is_not_there_is_told(delays, sets):
     assert any("asl.mode was not done" in warning for warning in made.warnings)
 
 
+def test_what_one_delay_cannot_tell_is_told():
+    def warnings(delays, *sets):
+        made = compute(prepare(series(delays=delays), recipe()), recipe(*sets), cpu())
+        return [warning for warning in made.warnings if "delay" in warning]
+
+    assert warnings((1.8,)) == warnings(None, "asl.arterial=true") == []
+    assert warnings((1.8,), "asl.arterial=true") == ["asl.arterial was not done: it needs several delays"]
+    (only,) = warnings((1.8,), "asl.quantification=multi_delay")
+    assert "the prior's" in only
+
+
 def test_a_mode_of_one_delay_is_refused_at_the_door():
     with pytest.raises(BolusError, match=r"asl\.mode"):
         recipe("asl.mode=true", "asl.quantification=single_delay")

@@ -54,14 +54,35 @@ def test_the_robust_mean_is_that_of_the_reference_with_and_without_structure():
     values = repeats(SPOILT)[::7]
     tissues = np.stack([tissue(name)[::7] for name in ("gm", "wm", "csf")], axis=1)
     scale = mads(values)
-    expected = reference_scrub.structure(values, tissues)
+    known = tissues.sum(axis=1) >= 0.5  # the tumour is none of them
+    assert 0.9 < known.mean() < 1
+    expected = reference_scrub.structure(values[known], tissues[known])
     ours = robust.expected_of(values, tissues, scale)
-    np.testing.assert_allclose(ours.mean, expected.expected, rtol=1e-9)
+    np.testing.assert_allclose(ours.mean[known], expected.expected, rtol=1e-9)
     assert ours.variance == pytest.approx(expected.variance, rel=1e-9)
-    for prior, towards, variance in ((ours, ours.mean, ours.variance), (None, 0 * scale, 1e12)):
-        truth = [reference_scrub.scrub(y, e, variance) for y, e in zip(values, towards, strict=True)]
+    free = np.full(len(values), 1e12)
+    for prior, towards, variance in (
+        (ours, ours.mean, np.where(known, ours.variance, free)), (None, 0 * scale, free),
+    ):  # fmt: skip
+        truth = [reference_scrub.scrub(*each) for each in zip(values, towards, variance, strict=True)]
         away = np.abs(robust.robust_mean(values, scale, prior) - truth) / scale
         assert away.max() < 1e-4
+
+
+def test_a_lesion_that_is_no_tissue_is_held_to_nothing():
+    values = repeats()
+    tissues = np.stack([tissue(name) for name in ("gm", "wm", "csf")], axis=1)
+    scale = mads(values)
+    lesion = (np.arange(len(values)) % 9 == 0) | (tissues.sum(axis=1) < 0.5)
+    tissues[lesion], values[lesion] = 0, values[lesion] + 0.01
+    prior = robust.expected_of(values, tissues, scale)
+    np.testing.assert_array_equal(prior.known, ~lesion)
+    found, free = robust.robust_mean(values, scale, prior), robust.robust_mean(values, scale)
+    np.testing.assert_array_equal(found[lesion], free[lesion])
+    assert np.abs(found - free)[~lesion].max() > 0
+    others = robust.expected_of(values[~lesion], tissues[~lesion], scale[~lesion])
+    assert prior.variance == pytest.approx(others.variance)
+    np.testing.assert_allclose(prior.mean[~lesion], others.mean)
 
 
 def test_pseudo_values_average_to_the_robust_mean_and_scatter_as_its_error_does():

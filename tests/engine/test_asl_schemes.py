@@ -265,3 +265,13 @@ def test_slices_may_go_along_any_axis_either_way_and_two_at_a_time(tmp_path, axi
     maps, _, _ = computed(made, tmp_path, data=np.stack(series, axis=3))
     for tissue in FLOW:
         np.testing.assert_allclose(maps["cbf"][well_inside(maps, tissue)], FLOW[tissue], rtol=2e-3)
+
+
+@pytest.mark.parametrize(("stated", "doubtful"), [(1.0, False), (1.004, False), (1.3, True)])
+def test_parts_that_do_not_make_up_the_label_are_told(tmp_path, stated, doubtful):
+    parts, sets = PARTS[4], ["asl.encoding=hadamard", "asl.encoding_size=4"]
+    series = encoded(signs_of(recipe(*sets)), parts, 0.5, cycles=1)
+    sets.append("asl.encoding_durations=" + ",".join(map(str, parts)))
+    made = layout(["label"] * 4, PostLabelingDelay=0.5, LabelingDuration=stated * sum(parts))
+    _, _, outcome = computed(made, tmp_path, *sets, data=series)
+    assert any("the parts of the label last" in warning for warning in outcome.warnings) == doubtful

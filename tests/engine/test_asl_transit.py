@@ -56,6 +56,12 @@ def test_flow_with_a_given_transit_time_is_the_truth(tmp_path, context, pulsed):
     assert not outcome.warnings
 
 
+def test_the_likeliest_flow_has_no_map_of_an_arrival_that_is_given(tmp_path):
+    made = layout(SEVERAL, PostLabelingDelay=DELAYS)
+    maps, _, _ = computed(made, tmp_path, arrivals(), GIVEN, "asl.mode=true")
+    assert "desc-mode_cbf" in maps and "desc-mode_att" not in maps
+
+
 def test_the_noise_of_a_lone_pair_is_told_by_neighbours(tmp_path):
     made, spread = layout(["deltam"]), 0.5
     data = made.series()

@@ -176,3 +176,31 @@ def test_a_series_that_ends_too_soon_for_recovery_lacks_no_other_map():
         assert np.array_equal(items[ending].data, whole[ending].data, equal_nan=True)
     assert maps.numbers["share_failed"] == np.mean(before[curves.mask] != State.GOOD)
     assert maps.warnings == ()
+
+
+def test_a_standard_deviation_says_what_it_is_of():
+    items, _, _ = maps_of("dsc.deconvolution=csvd", "dsc.bootstrap=3")
+    for name in ("cbf", "mtt", "tmax"):
+        said = items[f"desc-csvdSd_{name}"].description
+        assert "residual bootstrap" in said and "given the arterial input" in said
+        assert "arterial input" not in items[f"desc-csvd_{name}"].description
+    assert "Efron" in items["desc-csvdSd_cbf"].parameters["BootstrapSource"]
+
+
+def test_the_prior_of_flow_that_bayes_takes_from_the_scan_is_told():
+    items, _, curves = maps_of("dsc.deconvolution=bayes,csvd", "dsc.bayes.mtt_prior=6")
+    volume = items["desc-bsw_cbv"].data.reshape(-1, order="F")[curves.voxels]
+    told = items["desc-bayes_cbf"].parameters["CbfPrior"]
+    assert told["Value"] == pytest.approx(60 * np.nanmedian(volume[volume > 0]) / 6, rel=1e-4)
+    assert told["Units"] == "ml/100g/min" and "CbfPrior" not in items["desc-csvd_cbf"].parameters
+
+
+def test_dropped_volumes_change_no_time_of_arrival():
+    def arrival(*sets):
+        items, _, curves = maps_of(*sets)
+        return items["bat"].data.reshape(-1, order="F")[curves.voxels], curves.constants["ArterialInput"]
+
+    (whole, artery), (cut, same_artery) = arrival(), arrival("dsc.dummy_scans=4")
+    assert np.nanmedian(np.abs(cut - whole)) < 0.3  # a shorter baseline has another noise
+    assert np.nanmedian(cut - whole) == pytest.approx(0, abs=0.1)
+    assert same_artery["Arrival"] == pytest.approx(artery["Arrival"], abs=0.3)

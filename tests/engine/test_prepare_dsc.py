@@ -218,7 +218,12 @@ def test_the_brain_is_found_when_no_mask_is_given():
 
 @pytest.mark.parametrize(
     ("sets", "factor"),
-    [((), 0.55 / 0.75 / 1.04), (("dsc.hematocrit_large=0.25",), 1 / 1.04), (("dsc.relative=true",), 1.0)],
+    [
+        ((), 0.55 / 0.75 / 1.04),
+        (("dsc.hematocrit_large=0.25",), 1 / 1.04),
+        (("dsc.hematocrit_small=0.3", "dsc.density=1.1"), 0.55 / 0.7 / 1.1),
+        (("dsc.relative=true", "dsc.hematocrit_small=0.3"), 1.0),
+    ],
 )
 def test_the_density_factor_is_kappa_over_rho(sets, factor):
     assert prepare(SERIES, recipe(*sets)).protocol.density_factor == pytest.approx(factor, rel=1e-12)

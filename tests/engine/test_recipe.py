@@ -197,3 +197,26 @@ def test_a_signature_knows_the_priors_that_maps_beside_the_method_s_take(beside)
     sets = ["asl.arterial=true", *([beside] if beside else [])]
     before, after = load(None, sets), load(None, [*sets, "asl.multi_delay.cbf_sd=100"])
     assert (signature(before, "asl") != signature(after, "asl")) == (beside is not None)
+
+
+@pytest.mark.parametrize("model", ["dispersion=gamma", "dispersion=gaussian", "tissue=two_compartment"])
+def test_a_model_that_no_method_would_use_is_refused(refused, model):
+    text = f"asl.kinetic_model.{model}"
+    error = refused(load, None, [text])
+    assert error.code is Code.RECIPE and text.partition("=")[0] in error.seen and "asl.arterial" in error.mend
+    for beside in ("asl.arterial=true", "asl.quantification=kinetic_model"):
+        assert load(None, [text, beside])
+
+
+@pytest.mark.parametrize("beside", ["arterial=true", "quantification=kinetic_model", "spatial=true"])
+def test_a_given_transit_time_is_for_methods_that_take_it(refused, beside):
+    error = refused(load, None, ["asl.transit_time=given", f"asl.{beside}"])
+    assert error.code is Code.RECIPE and beside.partition("=")[0] in error.seen
+
+
+@pytest.mark.parametrize(("begin", "end"), [(40, 20), (35, 35), (70, 60)])
+def test_a_window_that_ends_before_it_begins_is_refused(refused, begin, end):
+    texts = [f"dsc.summary.recovery_from={begin}", f"dsc.summary.recovery_to={end}"]
+    error = refused(load, None, texts)
+    assert error.code is Code.RECIPE and "recovery_from" in error.seen
+    assert load(None, [texts[0], f"dsc.summary.recovery_to={begin + 5}"])

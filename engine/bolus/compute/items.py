@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,15 @@ NAMES = {
     "k1": "share of the reference curve in the voxel's curve (K1)",
     "k2": "leakage rate (K2)",
     "kep": "rate of return from the tissue to the blood (kep)",
-    "bat": "bolus arrival time, from the first volume that was kept",
+    "bat": "bolus arrival time, from the first volume of the series",
     "ttp": "time to peak, from arrival",
     "psr": "percentage signal recovery",
     "peakheight": "fall of the signal at the peak of the bolus",
     "cnr": "peak of delta R2* over its standard deviation before the bolus",
 }
+GIVEN_AIF = "given the arterial input"
+"""What a DSC standard deviation leaves out: that of the arterial input itself."""
+EFRON = "Efron and Tibshirani, An Introduction to the Bootstrap, ch. 9.4 (1993)"
 AKAIKE = "Akaike, IEEE Trans Autom Control 19:716 (1974)"
 
 
@@ -48,8 +52,9 @@ def sd_maps(
     method: Method, spread: VoxelMaps, curves: Curves, recipe: Recipe, parameters: Mapping[str, Any]
 ) -> list[Map]:
     """The bootstrap's standard deviations, (n,) each by the name `sd_<map>`."""
-    told = {**parameters, "BootstrapReplicates": recipe["dsc.bootstrap"]}
-    return [_item(method, name, values, curves, recipe, told) for name, values in spread.items()]
+    told = {**parameters, "BootstrapReplicates": recipe["dsc.bootstrap"], "BootstrapSource": EFRON}
+    items = [_item(method, name, values, curves, recipe, told) for name, values in spread.items()]
+    return [replace(item, description=f"{item.description}, by residual bootstrap") for item in items]
 
 
 def residue_map(
@@ -110,6 +115,8 @@ def _item(
 ) -> Map:
     plain = name.removeprefix(STANDARD_DEVIATION)
     description = NAMES[plain] + (", standard deviation" if plain != name else "")
+    if plain != name and method.contrast == "dsc":
+        description += f" {GIVEN_AIF}"
     unit = method.maps[name] if name in method.maps else method.maps[plain]
     told = told_of(curves, parameters)
     if method.contrast == "dsc":

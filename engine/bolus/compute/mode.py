@@ -26,10 +26,11 @@ def mode_maps(
     curves: Curves, protocol: AslProtocol, recipe: Recipe, device: Device, machines: Machines,
     answer: Callable[[Asked], VoxelMaps],
 ) -> list[Map]:  # fmt: skip
-    """CBF and ATT at the mode: `desc-mode_cbf`, `desc-mode_att`; answer : runs the mode, as in `compute`."""
+    """CBF and ATT at the mode: `desc-mode_cbf`, and `desc-mode_att` unless it is given; answer : as in `compute`."""
     mean = shelf()[MODE_OF]
     parameters = recipe.parameters(mean)
-    units = {name: mean.maps[name] for name in ("cbf", "att")}
+    told = ("cbf", "att") if protocol.arterial_transit_time is None else ("cbf",)  # a given one is no finding
+    units = {name: mean.maps[name] for name in told}
     likeliest = replace(mean, function=mode, maps=units, label="mode", equation=EQUATION, description=SAID)
     values = answer(Asked(likeliest, curves, protocol, parameters, device, machines))
     items = of_method(likeliest, values, curves, recipe, parameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from bolus.compute.retreat import Machines
 from bolus.compute.spatial import spatial_maps
 from bolus.recipe import Recipe, chosen_methods
 from bolus.series import Curves, Maps
+from bolus.voxels import constant
 from bolus_kernels.asl.protocol import AslProtocol
 from bolus_kernels.device import Device, cpu
 from bolus_kernels.dsc.deconvolution.bootstrap import Volume
@@ -62,12 +63,15 @@ def compute(
         machine = device if device.kind == "cpu" or method.cuda else cpu(device.threads)
         parameters = recipe.parameters(method)
         values = answer(Asked(method, curves, protocol, parameters, machine, machines))
+        if "bat" in method.maps and curves.aif is not None:  # kernels count from the first volume kept
+            values = {**values, "bat": values["bat"] + np.float32(curves.aif.time[0])}
         failed = values["state"] != GOOD
         np.copyto(state, values["state"], where=failed & ((state == GOOD) | (state == NO_RECOVERY)))
         unsolved = _share((values["state"] == NO_SOLUTION) & (state != NO_ARRIVAL))
         if unsolved > MANY:
             warnings.append(f"{100 * unsolved:.1f} % of the brain's voxels have no solution by {method.name}")
-        items += of_method(method, values, curves, recipe, parameters)
+        told = {**parameters, **_flow_prior(parameters, protocol)}
+        items += of_method(method, values, curves, recipe, told)
         inside |= {method.ending(name): values[name] for name in method.maps}
         if isinstance(protocol, AslProtocol) and curves.pure:
             items += pure_maps(method, curves, protocol, recipe, parameters, machine, machines)
@@ -87,13 +91,15 @@ def compute(
                     recipe["dsc.bootstrap"], machines,
                 )  # fmt: skip
                 items += sd_maps(method, spread, curves, recipe, parameters)
+    if isinstance(protocol, AslProtocol):
+        warnings += _unsupported(methods, protocol, recipe)
     if isinstance(protocol, AslProtocol) and recipe["asl.mode"]:
         if any(method.name == MODE_OF for method in methods):
             items += mode_maps(curves, protocol, recipe, device, machines, answer)
         else:
             warnings.append("asl.mode was not done: it needs several delays, and no asl.arterial")
     if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:
-        if np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0:
+        if _several(protocol):
             items += spatial_maps(curves, protocol, recipe, device, machines)
         else:
             warnings.append("asl.spatial was not done: it needs several delays")
@@ -131,8 +137,24 @@ def methods_for(recipe: Recipe, protocol: DscProtocol | AslProtocol) -> list[Met
         return [_of_known_arrival(method) for method in methods]
     if len(methods) == 1:
         return methods
-    several = np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0
-    return [method for method in methods if (method.name != "single_delay") == several]
+    return [method for method in methods if (method.name != "single_delay") == _several(protocol)]
+
+
+def _several(protocol: AslProtocol) -> bool:
+    """Whether the differences show the label at more than one delay, or labels of more than one duration."""
+    return bool(np.ptp(protocol.post_labeling_delay) > 0 or np.ptp(protocol.labeling_duration) > 0)
+
+
+def _unsupported(methods: list[Method], protocol: AslProtocol, recipe: Recipe) -> list[str]:
+    """What was asked of one delay that only several can tell."""
+    if _several(protocol):
+        return []
+    found = [
+        f"{method.name} with one delay: its att is the prior's" for method in methods if "att" in method.maps
+    ]
+    if recipe["asl.arterial"] and not found:
+        found.append("asl.arterial was not done: it needs several delays")
+    return found
 
 
 def _of_known_arrival(method: Method) -> Method:
@@ -160,6 +182,17 @@ def _lacks_deviations(method: Method) -> bool:
     return method.family == "deconvolution" and not any(
         name.startswith(STANDARD_DEVIATION) for name in method.maps
     )
+
+
+def _flow_prior(parameters: Mapping[str, Any], protocol: DscProtocol | AslProtocol) -> dict[str, Any]:
+    """What a method with a prior of flow that is the scan's own took as its median, for the sidecars."""
+    if not isinstance(protocol, DscProtocol) or not {"cbf_spread", "mtt_prior"} <= parameters.keys():
+        return {}
+    if not np.isfinite(protocol.typical_volume):
+        return {}
+    median_flow = 60 * protocol.typical_volume / parameters["mtt_prior"]
+    source = "60 times the median of the CBV that MTT uses, over mtt_prior"
+    return {"CbfPrior": constant(float(f"{median_flow:.6g}"), "ml/100g/min", source)}
 
 
 def _share(marked: NDArray[np.bool_]) -> float:

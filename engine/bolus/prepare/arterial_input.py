@@ -38,6 +38,12 @@ class ArterialInput:
     regions: tuple[Region, ...] = ()
     vein: NDArray[np.int64] = field(default_factory=lambda: NOWHERE)
 
+    @property
+    def local(self) -> NDArray[np.int64]:
+        """The voxels that any region's own input is the mean of, sorted."""
+        own = [region.aif.voxels for region in self.regions if region.aif is not self.aif]
+        return np.unique(np.concatenate([NOWHERE, *own]))
+
 
 @dataclass(frozen=True)
 class Brain:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bolus.errors import Code
-from bolus.prepare.arterial_input import Brain, arterial_input
+from bolus.prepare.arterial_input import ArterialInput, Brain, arterial_input
 from bolus.prepare.reference import TAIL, reference_curve
 from bolus.prepare.relaxed import clipped, echoes_of
 from bolus.prepare.steady import FEWEST_AFTER, FEWEST_BASELINE, Steady, mean_signal, steady_state
@@ -19,6 +22,7 @@ from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.dsc.traits import Level
 from bolus_kernels.state import State
 
+LORENZ = "Lorenz et al., J Magn Reson Imaging 24:1133 (2006)"
 LESION, NORMAL = "label-lesion_mask", "label-NAWM_mask"
 
 
@@ -58,6 +62,8 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
     )  # fmt: skip
     found = arterial_input(brain, recipe["dsc.aif"], recipe["dsc.vof"])
     aif = found.aif
+    if found.regions:
+        aif = replace(aif, how=f"{aif.how}; most regions have a local input of the same area")
     reference, count = _reference(series, recipe, made.values, level, rows, steady)
     factor = density_factor(recipe)
     protocol = DscProtocol(
@@ -73,13 +79,14 @@ def dsc_curves(series: Series, acquisition: DSC, recipe: Recipe) -> Curves:
             "Source": "mean curve of the brain",
         },
         "DensityFactor": constant(factor, "ml/g", "kappa/rho of the recipe's haematocrits and density"),
-        "ArterialInput": {"How": aif.how, **aif.quality},
+        "ArterialInput": {"How": aif.how, **aif.quality, **_told_locally(found)},
         "ReferenceVoxels": constant(count, "voxels", "brain without T1 enhancement at the end"),
     }
     warnings = (*series.warnings, *steady.doubts, *doubts, *aif.warnings)
     return Curves(
         made.values, rows, made.state, mask, protocol, bright.grid, series.scan, constants, series.sources, aif,
-        _vein_map(found.vein, mask), warnings,
+        (*_vessel_map("label-VOF_mask", "venous output function", found.vein, mask),
+         *_vessel_map("label-localAIF_mask", "arterial input functions of regions", found.local, mask)), warnings,
         found.regions,
     )  # fmt: skip
 
@@ -113,11 +120,27 @@ def _reference(
     return reference, count
 
 
-def _vein_map(voxels: NDArray[np.int64], mask: NDArray[np.bool_]) -> tuple[Map, ...]:
+def _vessel_map(
+    ending: str, what: str, voxels: NDArray[np.int64], mask: NDArray[np.bool_]
+) -> tuple[Map, ...]:
     if voxels.size == 0:
         return ()
     marked = volume_of(np.ones(voxels.size, np.uint8), voxels, mask.shape)
-    return (Map("label-VOF_mask", marked, "0/1", "voxels of the venous output function", "", "", ""),)
+    return (Map(ending, marked, "0/1", f"voxels of the {what}", "", "", ""),)
+
+
+def _told_locally(found: ArterialInput) -> dict[str, Any]:
+    """What sidecars say where each region is deconvolved by an input of its own, and `aif.tsv` is only its area."""
+    if not found.regions:
+        return {}
+    own = [region.aif.quality for region in found.regions if region.aif is not found.aif]
+    spread = {
+        name: [float(f"{edge(quality[name] for quality in own):.4g}") for edge in (min, max)]
+        for name in ("PeakHeight", "TimeToPeak", "FullWidthHalfMaximum")
+        if own
+    }
+    told = {"Regions": len(found.regions), "OfTheirOwn": len(own), "Voxels": int(found.local.size), **spread}
+    return {"Local": {**told, "Area": "that of the brain's input", "Source": LORENZ}}
 
 
 def density_factor(recipe: Recipe) -> float:

@@ -16,6 +16,9 @@ from bolus.recipe.values import checked, flat, parse, refusal, typed
 from bolus_kernels.method import Contrast, Method
 from bolus_kernels.shelf import of_family, shelf
 
+KINETIC_MODEL, MODELS = "kinetic_model", ("dispersion", "tissue")
+"""The method whose choices MODELS change what the flow of a scan is computed by."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -71,6 +74,14 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
             "a CBV that is computed",
             f"Add {values['dsc.cbv']!r} to dsc.leakage, or set dsc.cbv to uncorrected.",
         )
+    begin, end = (values[f"dsc.summary.recovery_{name}"] for name in ("from", "to"))
+    if begin >= end:
+        raise refusal(
+            str(path or "--set"),
+            f"dsc.summary.recovery_from = {begin:g} with dsc.summary.recovery_to = {end:g}",
+            "a window that ends after it begins",
+            "Set dsc.summary.recovery_to to more than dsc.summary.recovery_from (s after the peak).",
+        )
     for key in ("asl.arterial", "asl.mode", "asl.spatial"):
         if values[key] and values["asl.quantification"] == "single_delay":
             raise refusal(
@@ -79,14 +90,28 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
                 "a quantification from several delays",
                 f"Set {key} to false, or asl.quantification to auto or multi_delay.",
             )
-    for key, value in (("arterial", True), ("spatial", True), ("quantification", "single_delay")):
-        if values["asl.transit_time"] == "given" and values[f"asl.{key}"] == value:
+    for key, unsuited in (
+        ("arterial", (True,)), ("spatial", (True,)), ("quantification", ("single_delay", KINETIC_MODEL)),
+    ):  # fmt: skip
+        if values["asl.transit_time"] == "given" and values[f"asl.{key}"] in unsuited:
             raise refusal(
                 str(path or "--set"),
-                f"asl.{key} = {json.dumps(value)} with asl.transit_time = 'given'",
+                f"asl.{key} = {json.dumps(values[f'asl.{key}'])} with asl.transit_time = 'given'",
                 "a transit time that is fitted",
                 f"Set asl.transit_time to fitted, or leave asl.{key} as it is by default.",
             )
+    if not values["asl.arterial"] and values["asl.quantification"] != KINETIC_MODEL:
+        for name, names in shelf()[
+            KINETIC_MODEL
+        ].choices.items():  # numbers may wait for their method, a model not
+            key = f"asl.{KINETIC_MODEL}.{name}"
+            if name in MODELS and values[key] != names[0]:
+                raise refusal(
+                    str(path or "--set"),
+                    f"{key} = {values[key]!r} with asl.arterial = false",
+                    "the method that has it",
+                    f"Set asl.arterial to true, asl.quantification to {KINETIC_MODEL}, or {key} to {names[0]}.",
+                )
     return Recipe(values)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def asl_curves(series: Series, acquisition: ASL, recipe: Recipe) -> Curves:
         _signal("deltam", f"control - label, mean of {kept}", mean_difference, rows, mask),
         _signal(
             "m0",
-            "calibration image, corrected for its repetition time",
+            _calibration_said(told_m0, excited),
             np.where(calibrated, m0, np.nan),
             rows,
             mask,
@@ -156,6 +156,14 @@ def _structure(
     if not images:
         return np.zeros((rows.size, 1), np.float32)
     return np.stack([one.reshape(-1, order="F")[rows] for one in images], axis=1)
+
+
+def _calibration_said(told: Mapping[str, Any], excited: float) -> str:
+    """What the map of M0 shows."""
+    if "M0Blood" in told:
+        return "M0 of arterial blood times the partition coefficient, one for all voxels"
+    said = "calibration image, corrected for its repetition time"
+    return said if excited == 1 else f"{said}, as the readouts' flip angle excites it"
 
 
 def _signal(

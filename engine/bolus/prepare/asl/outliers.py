@@ -81,6 +81,8 @@ def without_outliers(
             keep[[place for place, _, _ in judged]] = False
         else:
             judged = _bent(how == "scrub", values, groups, good, known, m0[good])
+            if how == "scrub":
+                warnings += _free(known)
         table = [_row(columns, *verdict) for verdict in sorted(judged)]
     if table:
         did = "dropped" if how in ("score", "enable") else "weighed down in most of the brain"
@@ -166,6 +168,17 @@ def _bent(
             if share > MOST
         ]
     return found
+
+
+def _free(tissues: Mapping[str, Array]) -> list[str]:
+    """How much of the brain is none of the tissues."""
+    free = float((np.sum(list(tissues.values()), axis=0) < robust.MOSTLY).mean())
+    if free == 0:
+        return []
+    known = ", ".join(tissues)
+    return [
+        f"asl.outliers = scrub: {100 * free:.1f} % of the brain's voxels are not mostly {known}: held to nothing"
+    ]
 
 
 def _row(columns: Columns, place: int, score: float, reason: str) -> dict[str, Any]:

@@ -17,16 +17,22 @@ BEND = 1.345
 CLOSE = 1e-6
 """SDs by which the last step of the search may still move a voxel."""
 PASSES = 500
+MOSTLY = 0.5
+"""Share of known tissues from which a voxel is held to what they lead one to expect."""
 LAGS = (1, 2, 3)
 QUARTILE = NormalDist(0, 2**0.5).inv_cdf(0.625)
 """The lower quartile of |a - b| for two numbers of one normal distribution, in its SDs."""
 
 
 class Expected(NamedTuple):
-    """What tissue says of a voxel's signal: expected : (n,), and the variance of voxels about it."""
+    """What tissue says of a voxel's signal: expected : (n,), the variance of voxels about it, and where it says it.
+
+    known : (n,) bool; a lesion that is none of the tissues has no expectation, rather than one of nothing.
+    """
 
     mean: Array
     variance: float
+    known: Array | bool = True
 
 
 def noise_scale(groups: list[Array]) -> float:
@@ -51,9 +57,13 @@ def expected_of(values: Array, tissues: Array, scale: Array) -> Expected:
     what the median's own, pi/2 scale^2/r, leaves of the mean square about the fit. Source: Dolui et al. 2016.
     """
     middle = np.median(values, axis=1)
-    mean = tissues @ np.linalg.lstsq(tissues, middle, rcond=None)[0]
-    error = float((scale**2).mean()) / values.shape[1]
-    return Expected(mean, max(float(((middle - mean) ** 2).mean()) - np.pi / 2 * error, 0.01 * error))
+    known = tissues.sum(axis=1) >= MOSTLY
+    if not known.any():
+        return Expected(np.zeros(len(values)), 1.0, known)
+    mean = tissues @ np.linalg.lstsq(tissues[known], middle[known], rcond=None)[0]
+    error = float((scale[known] ** 2).mean()) / values.shape[1]
+    excess = float(((middle - mean)[known] ** 2).mean()) - np.pi / 2 * error
+    return Expected(mean, max(excess, 0.01 * error), known)
 
 
 def robust_mean(values: Array, scale: Array, prior: Expected | None = None) -> Array:
@@ -66,7 +76,7 @@ def robust_mean(values: Array, scale: Array, prior: Expected | None = None) -> A
     moving = np.flatnonzero(scale > 0)
     held, towards = np.zeros(len(values)), np.zeros(len(values))
     if prior is not None:
-        held, towards = scale**2 / prior.variance, prior.mean
+        held, towards = np.where(prior.known, scale**2 / prior.variance, 0.0), prior.mean
     for _ in range(PASSES):
         if moving.size == 0:
             break
