@@ -153,17 +153,16 @@ def test_the_name_of_the_folder_for_temporary_files_may_be_long(shared: Path, tm
     assert not list(long.iterdir())
 
 
-def test_it_has_its_files_where_temporary_files_may_lie(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
+def test_it_is_told_where_temporary_files_may_lie(tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     lines = (
         "import pathlib, sys\n"
         "from bolus_cluster.workers.seed import begin\n"
-        f"begin(pathlib.Path({str(tmp_path / 'work')!r}))\n"
-        f"print(*sorted(path.name[:5] for path in pathlib.Path({str(tmp_path)!r}).glob('*/*')))\n"
+        f"begin(pathlib.Path({str(tmp_path / 'new' / 'work')!r}))\n"
+        f"print(*(path.parent.name for path in pathlib.Path({str(tmp_path)!r}).rglob('bolus-*')))\n"
     )
     said, error = python(lines, TMPDIR=str(tmp_path / "temporary")).communicate(timeout=60)
-    assert said == "bolus pymp-\n", error
+    assert said == "work\n", error
     assert not list((tmp_path / "temporary").iterdir())
 
 

@@ -112,9 +112,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--shard", callback=_shard, metavar="k/N", help="Only part k of N of the scans, for job arrays."
 )
 @click.option(
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False, exists=True, writable=True),
-    help="Where temporary files may lie [default: the system's].",
+    "--work-dir", type=FOLDER, help="Where temporary files may lie; made if need be [default: the system's]."
 )
 @click.option("--stop-on-first-failure", is_flag=True, help="Begin no further scan after one has failed.")
 @click.option("--rechunk", is_flag=True, help="group: lay the maps out by voxel as well, all scans together.")

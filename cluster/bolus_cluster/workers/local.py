@@ -128,14 +128,14 @@ def _await(client: Client, cluster: Any, workers: int) -> None:
         f"that only {len(cluster.scheduler.workers)} of {workers} could start",
         "processes that start",
         "Take fewer with --workers, or none (--workers 0: all in this process); most often memory or the number "
-        "of processes (ulimit -u) is at its end." + ("" if _is_command() else UNGUARDED),
+        "of processes (ulimit -u) is at its end." + (UNGUARDED if _is_script() else ""),
     )
 
 
-def _is_command() -> bool:
-    """Whether this process is the command `bolus`, rather than a script of somebody's."""
+def _is_script() -> bool:
+    """Whether this process is a script of somebody's, which each worker runs once more as it starts."""
     main = getattr(sys.modules["__main__"], "__file__", None)
-    return main is not None and Path(main).name in ("bolus", "__main__.py")
+    return main is not None and Path(main).name not in ("bolus", "__main__.py")
 
 
 def _not_of_a_start(loop: AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -58,8 +58,10 @@ _seed = _Seed()
 def begin(work_dir: Path | None = None) -> None:
     """Start the process while this one goes on, unless it is there; it has one thread, and no GPU.
 
-    What it needs on disk lies in `work_dir`. Raises OSError.
+    What it is told lies in `work_dir`, which may go before this process does; its socket does not. Raises OSError.
     """
+    if work_dir is not None:
+        work_dir.mkdir(parents=True, exist_ok=True)
     if _seed.place is not None:
         return
     place = TemporaryDirectory(prefix="bolus-seed-", dir=work_dir, ignore_cleanup_errors=True)
@@ -69,7 +71,7 @@ def begin(work_dir: Path | None = None) -> None:
     before = dict(os.environ)
     os.environ.update(ONE_THREAD | {PLACE: place.name})
     try:
-        with deaf(), _listening_below(work_dir or Path(gettempdir())):
+        with deaf(), _listening():
             forkserver.ensure_running()
     finally:
         for name in (*ONE_THREAD, PLACE):
@@ -115,10 +117,11 @@ def end_if_being_started() -> None:
 
 
 @contextmanager
-def _listening_below(folder: Path) -> Iterator[None]:
-    """Let the socket lie in that folder, if its name is short enough, else in /tmp."""
+def _listening() -> Iterator[None]:
+    """Let the socket lie in the system's folder for temporary files if its name is short enough, else in /tmp."""
     before = tempfile.tempdir
-    tempfile.tempdir = str(folder.absolute()) if len(os.fsencode(folder.absolute())) <= LONGEST else "/tmp"
+    if len(os.fsencode(gettempdir())) > LONGEST:
+        tempfile.tempdir = "/tmp"
     try:
         yield
     finally:
