@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.seed import Kernels, busy, deaf, give_up, tell
+from bolus_cluster.workers.seed import Kernels, compiles, deaf, give_up, tell
 from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _await(client: Client, cluster: Any, workers: int) -> None:
         with suppress(TimeoutError):
             client.wait_for_workers(workers, timeout=LOOK)
             return
-        if busy() and time.monotonic() > patience:
+        if compiles() and time.monotonic() > patience:
             patience = math.inf
             log.warning(
                 "The kernels are being compiled, which is done once on a machine; it takes a minute or two."

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 PLACE = "BOLUS_SEED"
 """The variable that says in which folder the process will find what to load."""
-RUN, RECIPE, CONTRASTS = "run", "recipe.toml", "contrasts"
-"""The files there: the process of the run, first; what to load of which contrasts, last."""
+RUN, RECIPE, CONTRASTS, COMPILES = "run", "recipe.toml", "contrasts", "compiles"
+"""The files there: the process of the run, first; what to load of which contrasts, last; that it compiles, from it."""
 IMPORTED = (
     "distributed.nanny",
     "bolus.pipeline",
@@ -96,9 +96,9 @@ def tell(kernels: Kernels | None, work_dir: Path | None = None) -> bool:
     return True
 
 
-def busy() -> bool:
-    """Whether it has been told and is not done with it: it takes its folder away when it is."""
-    return _seed.told and _seed.place is not None and Path(_seed.place.name).exists()
+def compiles() -> bool:
+    """Whether it is still at what it was told, and found some of it in no cache."""
+    return _seed.place is not None and (Path(_seed.place.name) / COMPILES).exists()
 
 
 def give_up() -> None:

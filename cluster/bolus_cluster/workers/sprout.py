@@ -14,7 +14,8 @@ from typing import get_args
 
 from bolus import pipeline
 from bolus.recipe import Recipe, load
-from bolus_cluster.workers.seed import CONTRASTS, PLACE, RECIPE, RUN
+from bolus_cluster.workers.seed import COMPILES, CONTRASTS, PLACE, RECIPE, RUN
+from bolus_kernels.jit import told_of_compiling
 from bolus_kernels.method import Contrast
 
 LOOK = 0.01
@@ -36,7 +37,8 @@ def heed(place: Path) -> None:
                 each for each in get_args(Contrast) if each in (place / CONTRASTS).read_text().split()
             ]
             if contrasts:
-                _load(place, load(place / RECIPE), contrasts)
+                with told_of_compiling((place / COMPILES).touch):
+                    _load(place, load(place / RECIPE), contrasts)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
