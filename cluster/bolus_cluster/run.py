@@ -18,7 +18,7 @@ from bolus_cluster.ledger.records import DONE, forget, look_up, scans
 from bolus_cluster.plan import Plan, Request, Task, still_due
 from bolus_cluster.workers.attempt import Job, Row, attempt, refuse, skip, translate
 from bolus_cluster.workers.cluster import at_work
-from bolus_cluster.workers.seed import Kernels
+from bolus_cluster.workers.seed import Kernels, end_if_being_started
 from bolus_cluster.workers.stream import stream
 from bolus_kernels import device
 
@@ -51,6 +51,7 @@ def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> S
     Raises BolusError where the cohort cannot run: E_LOCKED, E_DEVICE, E_WORKER_DIED, E_TIMEOUT; OSError where
     the output folder cannot be written; KeyboardInterrupt when it was ended from outside.
     """
+    end_if_being_started()
     request = plan.request
     chosen = _chosen(request)
     states: Counter[str] = Counter()

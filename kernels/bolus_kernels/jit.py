@@ -1,11 +1,13 @@
 """How kernels are compiled: one decorator, one set of flags, a cache where one can be written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.event import Listener, install_listener
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,6 +44,21 @@ def _sources() -> tuple[float, int]:
     """What a cached kernel depends on: Numba looks at its own file alone, not at the functions it took in."""
     found = [file.stat() for file in sorted(Path(__file__).parent.rglob("*.py"))]
     return max(file.st_mtime for file in found), sum(file.st_size for file in found)
+
+
+@contextmanager
+def told_of_compiling(tell: Callable[[], object]) -> Iterator[None]:
+    """Call `tell` whenever something is compiled, in this thread or another, because no cache has it."""
+
+    class Listening(Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            tell()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with install_listener("numba:compile", Listening()):
+        yield
 
 
 def kernel(function: Function) -> Function:

@@ -149,6 +149,13 @@ def test_large_scans_go_one_by_one_and_small_ones_by_the_second() -> None:
     assert pace.scans() == 2  # of which there are none
 
 
+def test_refusals_which_take_no_time_do_not_make_scans_small() -> None:
+    pace = Pace(1000, 3)
+    for _ in range(9):
+        pace.told(Row("a", "failed", seconds=0.002))
+    assert pace.scans() == 1
+
+
 def test_of_a_lost_handful_only_the_scan_it_was_at_is_tried_alone(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

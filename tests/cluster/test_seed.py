@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -53,29 +54,37 @@ def test_what_it_cannot_load_it_leaves_to_the_scans(tmp_path: Path) -> None:
     assert said == "there\n", error
 
 
-def test_it_goes_with_a_run_that_is_killed_before_it_was_told(tmp_path: Path) -> None:
+TOLD = "tell(Kernels(load(None), ('asl', 'dsc')))"
+
+
+@pytest.mark.parametrize("then", ["begin()", TOLD], ids=["before it was told", "while it compiles"])
+def test_it_goes_with_a_run_that_is_killed(tmp_path: Path, then: str) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         "import time\n"
-        "from bolus_cluster.workers.seed import begin\n"
+        "from bolus.recipe import load\n"
+        "from bolus_cluster.workers.seed import Kernels, begin, tell\n"
         "if __name__ == '__main__':\n"
-        "    begin()\n"
+        f"    {then}\n"
         "    print('begun', flush=True)\n"
         "    time.sleep(600)\n"
     )
     (tmp_path / "temporary").mkdir()
+    nothing_compiled = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
     run = subprocess.Popen(
-        [sys.executable, script],
-        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, script], env=os.environ | nothing_compiled, stdout=subprocess.PIPE, text=True
     )
     with run:
         assert run.stdout is not None and run.stdout.readline() == "begun\n"
         processes = children(run.pid)
+        until = time.monotonic() + 60
+        while then == TOLD and not any(map(children, processes)):  # of two contrasts each has a process
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        processes += [below for pid in processes for below in children(pid)]
         assert processes and list((tmp_path / "temporary").iterdir())
         run.kill()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 20
     while time.monotonic() < until and (alive(processes) or any((tmp_path / "temporary").glob("bolus-*"))):
         time.sleep(0.1)
     assert not alive(processes)
@@ -114,3 +123,58 @@ def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(shared: Path, tm
         )
         assert ended.returncode == 0, ended.stderr
         assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_ctrl_c_ends_a_run_whose_kernels_are_being_compiled(shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
+    program = "from bolus_cluster.cli import main; main()"
+    command = [sys.executable, "-c", program, "run", shared / "data", tmp_path / "out", "participant"]
+    run = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    with run:
+        assert run.stderr is not None and "being compiled" in run.stderr.readline()
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=30)[1]
+    assert run.returncode == 130, said
+    assert said.strip() == "Ended. What is done stays done: the same command goes on from there."
+    until = time.monotonic() + 10
+    while time.monotonic() < until and any((tmp_path / "temporary").iterdir()):
+        time.sleep(0.1)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_the_name_of_the_folder_for_temporary_files_may_be_long(shared: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    ended = bolus(
+        "run", shared / "data", tmp_path / "out", "participant", env=os.environ | {"TMPDIR": str(long)}
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert not list(long.iterdir())
+
+
+def test_it_is_told_where_temporary_files_may_lie(tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    lines = (
+        "import pathlib, sys\n"
+        "from bolus_cluster.workers.seed import begin\n"
+        f"begin(pathlib.Path({str(tmp_path / 'new' / 'work')!r}))\n"
+        f"print(*(path.parent.name for path in pathlib.Path({str(tmp_path)!r}).rglob('bolus-*')))\n"
+    )
+    said, error = python(lines, TMPDIR=str(tmp_path / "temporary")).communicate(timeout=60)
+    assert said == "work\n", error
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_script_without_a_guard_is_told_so_and_once(shared: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from bolus_cluster.plan import Request, plan\n"
+        "from bolus_cluster.run import run_cohort\n"
+        f"run_cohort(plan(Request(Path({str(shared / 'data')!r}), Path({str(tmp_path / 'out')!r}), workers=2)))\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") == 1 and "never retrieved" not in ended.stderr, ended.stderr
+    assert ended.stderr.rstrip().endswith('must call this below `if __name__ == "__main__":`.')

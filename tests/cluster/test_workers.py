@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,13 @@ def test_two_workers_give_the_bytes_of_one(
 
 
 def test_workers_that_cannot_start_are_not_waited_for(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(local, "preload", lambda: ["import os; os._exit(3)"])
     with pytest.raises(BolusError) as caught:
         go(shared / "data", tmp_path / "out", workers=2)
     assert caught.value.code is Code.WORKER_DIED
     assert "only 0 of 2" in caught.value.sentence() and "--workers 0" in caught.value.sentence()
+    del caught
+    gc.collect()  # asyncio tells of a failed task when that goes
+    assert "never retrieved" not in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--shard", callback=_shard, metavar="k/N", help="Only part k of N of the scans, for job arrays."
 )
-@click.option("--work-dir", type=FOLDER, help="Where temporary files may lie [default: the system's].")
+@click.option(
+    "--work-dir", type=FOLDER, help="Where temporary files may lie; made if need be [default: the system's]."
+)
 @click.option("--stop-on-first-failure", is_flag=True, help="Begin no further scan after one has failed.")
 @click.option("--rechunk", is_flag=True, help="group: lay the maps out by voxel as well, all scans together.")
 @click.option("--portable", is_flag=True, help="group: pack with gzip, which every HDF5 can read.")
@@ -141,7 +144,8 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
     asked["deadline"] = 60 * float(str(asked["deadline"]))
     request = plan.Request(**asked)  # type: ignore[arg-type]
     here = request.cluster == "local" and request.workers != 0 and not dry_run
-    todo = plan.plan(request, seed.begin) if here else plan.plan(request)
+    begin = partial(seed.begin, request.work_dir)
+    todo = plan.plan(request, begin) if here else plan.plan(request)
     if dry_run or verbose:
         for task in todo.tasks:
             problem = f"  {task.problem}" if task.problem else ""

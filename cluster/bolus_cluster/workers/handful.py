@@ -51,7 +51,9 @@ class Pace:
         self.left -= scans
 
     def told(self, row: Row) -> None:
-        """A scan came back: the next handfuls are as its kind is."""
+        """A scan came back: the next handfuls are as its kind is; how soon one is refused says nothing of others."""
+        if row.state == "failed":
+            return
         if math.isinf(self.seconds):
             self.seconds = row.seconds
         self.seconds += MEMORY * (row.seconds - self.seconds)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
+import sys
 import threading
 import time
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.seed import Kernels, deaf, tell
+from bolus_cluster.workers.seed import Kernels, compiles, deaf, give_up, tell
 from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ LOOK = 3.0
 """Seconds between two looks at the workers."""
 START = 900.0
 """Seconds that all processes together may take to start: on a busy machine, kernels that are compiled first."""
+PATIENCE = 8.0
+"""Seconds of a start after which it is said what takes so long."""
+UNGUARDED = ' A script of your own must call this below `if __name__ == "__main__":`.'
 GIVEN_UP = 2
 """Looks at which a process was there and the scheduler did not know it: then it is ended, and one begun anew."""
 
@@ -44,7 +50,7 @@ def local(
     lie in `work_dir` and are removed.
     Raises BolusError (E_WORKER_DIED) where a process cannot start.
     """
-    tell(kernels)
+    tell(kernels, work_dir)
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
@@ -81,9 +87,11 @@ def local(
                 silence_logs=logging.CRITICAL,
             )
             stack.enter_context(cluster)
-            cluster.scale(workers)
-            client = stack.enter_context(Client(cluster))
-            _await(client, cluster, workers)
+            client = stack.enter_context(Client(cluster))  # while there is no worker that it would wait for
+        cluster.loop.asyncio_loop.set_exception_handler(_not_of_a_start)
+        stack.callback(give_up)  # before the cluster is closed: processes that are to start wait for it
+        cluster.scale(workers)
+        _await(client, cluster, workers)
         stack.enter_context(_mended(cluster))
         if talkative():
             client.forward_logging("bolus", logging.INFO)
@@ -102,20 +110,41 @@ def _await(client: Client, cluster: Any, workers: int) -> None:
     from distributed import Status
 
     until = time.monotonic() + START
+    patience = time.monotonic() + PATIENCE
     while time.monotonic() < until and not any(
         each.status is Status.failed for each in cluster.workers.values()
     ):
         with suppress(TimeoutError):
             client.wait_for_workers(workers, timeout=LOOK)
             return
+        if compiles() and time.monotonic() > patience:
+            patience = math.inf
+            log.warning(
+                "The kernels are being compiled, which is done once on a machine; it takes a minute or two."
+            )
     raise BolusError(
         Code.WORKER_DIED,
         "a worker process",
         f"that only {len(cluster.scheduler.workers)} of {workers} could start",
         "processes that start",
         "Take fewer with --workers, or none (--workers 0: all in this process); most often memory or the number "
-        "of processes (ulimit -u) is at its end.",
+        "of processes (ulimit -u) is at its end." + (UNGUARDED if _is_script() else ""),
     )
+
+
+def _is_script() -> bool:
+    """Whether this process is a script of somebody's, which each worker runs once more as it starts."""
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    return main is not None and Path(main).name not in ("bolus", "__main__.py")
+
+
+def _not_of_a_start(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave out of the errors that asyncio prints that of a worker that did not start: `_await` tells it."""
+    coroutine = context["future"].get_coro() if isinstance(context.get("future"), Task) else None
+    if getattr(coroutine, "__name__", "") == "_wrap_awaitable":
+        log.info("a worker process did not start: %s", context.get("exception"))
+        return
+    loop.default_exception_handler(context)
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from bolus_cluster.workers.settings import ONE_THREAD
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 PLACE = "BOLUS_SEED"
 """The variable that says in which folder the process will find what to load."""
-RUN, RECIPE, CONTRASTS = "run", "recipe.toml", "contrasts"
-"""The files there: the process of the run, first; what to load of which contrasts, last."""
+RUN, RECIPE, CONTRASTS, COMPILES = "run", "recipe.toml", "contrasts", "compiles"
+"""The files there: the process of the run, first; what to load of which contrasts, last; that it compiles, from it."""
 IMPORTED = (
     "distributed.nanny",
     "bolus.pipeline",
@@ -31,6 +32,8 @@ IMPORTED = (
     "bolus_cluster.workers.sprout",
 )
 """What every worker needs; the last one waits to be told, and loads the kernels, or compiles them."""
+LONGEST = 107 - len("/pymp-12345678/listener-12345678")
+"""Bytes of the name of a folder in which the process can listen: Linux takes sockets of 107."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,23 @@ class _Seed:
 _seed = _Seed()
 
 
-def begin() -> None:
-    """Start the process while this one goes on, unless it is there; it has one thread, and no GPU."""
+def begin(work_dir: Path | None = None) -> None:
+    """Start the process while this one goes on, unless it is there; it has one thread, and no GPU.
+
+    What it is told lies in `work_dir`, which may go before this process does; its socket does not. Raises OSError.
+    """
+    if work_dir is not None:
+        work_dir.mkdir(parents=True, exist_ok=True)
     if _seed.place is not None:
         return
-    _seed.place = TemporaryDirectory(prefix="bolus-seed-", ignore_cleanup_errors=True)
-    (Path(_seed.place.name) / RUN).write_text(str(os.getpid()))
+    place = TemporaryDirectory(prefix="bolus-seed-", dir=work_dir, ignore_cleanup_errors=True)
+    _seed.place = place
+    (Path(place.name) / RUN).write_text(str(os.getpid()))
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(IMPORTED))
     before = dict(os.environ)
-    os.environ.update(ONE_THREAD | {PLACE: _seed.place.name})
+    os.environ.update(ONE_THREAD | {PLACE: place.name})
     try:
-        with deaf():
+        with deaf(), _listening():
             forkserver.ensure_running()
     finally:
         for name in (*ONE_THREAD, PLACE):
@@ -70,12 +79,12 @@ def begin() -> None:
         os.environ.update(before)
 
 
-def tell(kernels: Kernels | None) -> bool:
-    """Have it load these kernels, or none, before the first worker is forked from it.
+def tell(kernels: Kernels | None, work_dir: Path | None = None) -> bool:
+    """Have it load these kernels, or none, before the first worker is forked from it; begun here if it is not there.
 
     Says whether it will: one that has been told by an earlier run of this process hears nothing more.
     """
-    begin()
+    begin(work_dir)
     if _seed.told or _seed.place is None:
         return kernels is None
     folder = Path(_seed.place.name)
@@ -85,6 +94,38 @@ def tell(kernels: Kernels | None) -> bool:
     (folder / "part").replace(folder / CONTRASTS)
     _seed.told = True
     return True
+
+
+def compiles() -> bool:
+    """Whether it is still at what it was told, and found some of it in no cache."""
+    return _seed.place is not None and (Path(_seed.place.name) / COMPILES).exists()
+
+
+def give_up() -> None:
+    """Have it end if it is still busy: nobody waits for it any more."""
+    if _seed.place is not None:
+        _seed.place.cleanup()
+
+
+def end_if_being_started() -> None:
+    """End this process where it is a worker that has only just begun and runs the script of the run once more.
+
+    So it does with a script that computes without `if __name__ == "__main__":`; the run itself says what is wrong.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """Let the socket lie in the system's folder for temporary files if its name is short enough, else in /tmp."""
+    before = tempfile.tempdir
+    if len(os.fsencode(gettempdir())) > LONGEST:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager
