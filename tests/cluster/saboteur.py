@@ -70,11 +70,16 @@ def starts(folder: Path, scan: str) -> list[float]:
 
 
 def begin(root: Path, out: Path, *options: object, env: dict[str, str]) -> subprocess.Popen[str]:
-    """Start `bolus run` as a process of its own."""
+    """Start `bolus run` as a process of its own, with its workers in a group of their own."""
     program = "from bolus_cluster.cli import main; main()"
     command = [sys.executable, "-c", program, "run", root, out, "participant", *options]
     return subprocess.Popen(
-        [str(part) for part in command], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [str(part) for part in command],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 

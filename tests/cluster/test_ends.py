@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from bolus_cluster.ledger.lock import LOCKS
 from bolus_cluster.ledger.records import records
@@ -35,11 +38,12 @@ def states(out: Path) -> dict[str, str]:
         return {row["scan"]: row["state"] for row in csv.DictReader(file, delimiter="\t")}
 
 
-def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_all", [False, True])
+def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path, to_all: bool) -> None:
     out = tmp_path / "out"
     process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **SLOW))
     wait_for(lambda: list((tmp_path / "deeds").glob("*")))
-    process.send_signal(signal.SIGTERM)
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
     code, said = finish(process)
     assert code == 143 and "goes on from there" in said, said
     found = states(out)

@@ -71,7 +71,7 @@ def begin(work_dir: Path | None = None) -> None:
     before = dict(os.environ)
     os.environ.update(ONE_THREAD | {PLACE: place.name})
     try:
-        with deaf(), _listening():
+        with deaf(), _spared(), _listening():
             forkserver.ensure_running()
     finally:
         for name in (*ONE_THREAD, PLACE):
@@ -114,6 +114,19 @@ def end_if_being_started() -> None:
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SystemExit(1)
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Hold SIGTERM back, here for a moment and for good in what is begun: some send it to all processes of a run.
+
+    The run answers it, and lets scans land; so the processes that are at them have to outlive it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
