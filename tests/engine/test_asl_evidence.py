@@ -136,6 +136,8 @@ def test_each_map_says_the_prior_of_arrivals_that_it_was_made_with():
     one, other = items["cbf"].parameters, items["desc-spatial_cbf"].parameters
     assert one["att_mean"] == 1.3 and "ArrivalPrior" not in one
     assert "ArrivalPrior" in other and "att_mean" not in other
+    assert "still in arteries" in items["desc-spatial_cbf"].method
+    assert "still in arteries" not in items_of(curves, "asl.spatial=true")["desc-spatial_cbf"].method
 
 
 def test_one_delay_asks_for_no_arrivals():

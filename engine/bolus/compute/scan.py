@@ -101,6 +101,8 @@ def compute(
     if isinstance(protocol, AslProtocol) and recipe["asl.spatial"]:
         if _several(protocol):
             items += spatial_maps(curves, protocol, recipe, device, machines)
+            if recipe["asl.arterial"]:
+                warnings.append("the maps of asl.spatial are made without asl.arterial")
         else:
             warnings.append("asl.spatial was not done: it needs several delays")
     if len(criteria) > 1:

@@ -20,6 +20,7 @@ PAPER = "Polzehl and Spokoiny, Probab Theory Relat Fields 135:335 (2006)"
 EQUATION = "as multi_delay, with priors of flow and arrival from the neighbours that look and flow alike"
 SAID = "Exact posterior under a prior made by each voxel's neighbours, edges kept; small lesions that no structural "
 SAID += "image shows may be smeared: compare with the voxelwise maps."
+WITHOUT = " Blood that is still in arteries is taken for flow, as without asl.arterial."
 
 
 def spatial_maps(
@@ -37,6 +38,7 @@ def spatial_maps(
         device, machines,
     )  # fmt: skip
     told = {**told_of(curves, parameters), "SpatialPrior": dict(found.chosen)}
+    words = SAID + (WITHOUT if recipe["asl.arterial"] else "")
     items = []
     for name, unit in method.maps.items():
         plain = name.removeprefix(STANDARD_DEVIATION)
@@ -44,5 +46,5 @@ def spatial_maps(
         said = f"{NAMES[plain]}, spatial prior" + (", standard deviation" if deviation else "")
         ending = f"desc-spatial{'Sd' if deviation else ''}_{plain}"
         volume = volume_of(found.maps[name], curves.voxels, curves.mask.shape)
-        items.append(Map(ending, volume, unit, said, SAID, EQUATION, PAPER, told))
+        items.append(Map(ending, volume, unit, said, words, EQUATION, PAPER, told))
     return items
