@@ -28,7 +28,7 @@ UNCUT = PASL | {"BolusCutOffFlag": False, "BolusCutOffDelayTime": None, "BolusCu
 DELAYS = [0.6, 1.2, 1.8, 2.4]
 TWICE = [delay for delay in DELAYS for _ in PAIR]
 SLICES = [0.04 * n for n in range(6)]
-BY_FIELD = {1.5: (1.35, 1.2), 3: (1.65, 1.3), 7: (2.1, 1.9)}
+BY_FIELD = {1.5: (1.35, 1.2), 3: (1.65, 1.3), 7: (2.1, 1.94)}
 """T1 of blood and of tissue (s)."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -44,16 +45,18 @@ class Landed:
     """A task that is over: with a result, or with its worker lost."""
 
     def __init__(self, function: Callable[..., Any], given: Any) -> None:
-        self.lost: KilledWorker | None = None
+        self.lost: KilledWorker | OSError | None = None
         try:
             self.given = function(given)
-        except KilledWorker as error:
+        except (KilledWorker, OSError) as error:
             self.lost = error
 
-    def exception(self) -> KilledWorker | None:
+    def exception(self) -> KilledWorker | OSError | None:
         return self.lost
 
     def result(self) -> Any:
+        if self.lost:
+            raise self.lost
         return self.given
 
     def cancelled(self) -> bool:
@@ -200,6 +203,23 @@ def test_a_scan_that_was_entered_before_its_worker_was_lost_is_not_computed_agai
     monkeypatch.setattr(streaming, "attempt_each", entered_and_lost)
     jobs = [job(tmp_path, number) for number in range(3)]
     assert [row.state for row in stream(cluster, jobs, 3, 1)] == ["done"] * 3  # type: ignore[arg-type]
+
+
+def test_of_a_handful_that_finds_the_disk_full_those_in_the_ledger_are_told(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_after_two(jobs: Sequence[Job]) -> list[Row]:
+        for one in jobs[:2]:
+            done(one)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows: list[str] = []
+    monkeypatch.setattr(streaming, "attempt_each", full_after_two)
+    monkeypatch.setattr(Pace, "scans", lambda pace: 3)
+    jobs = [job(tmp_path, number) for number in range(3)]
+    with pytest.raises(OSError, match="No space"):
+        rows.extend(row.scan for row in stream(cluster, jobs, 3, 1))  # type: ignore[arg-type]
+    assert rows == ["sub-000_dsc", "sub-001_dsc"]
 
 
 def test_a_record_of_an_earlier_run_is_no_landing(tmp_path: Path) -> None:

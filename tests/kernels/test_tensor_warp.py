@@ -113,7 +113,7 @@ def as_c(one):
 
 def judged(maps, written, curves, protocol, matrix):
     """Against the kernel of the CPU, and against float64."""
-    expected = shelf()["csvd"].function(curves, protocol, {"threshold": 0.1}, cpu())
+    expected = shelf()["csvd"].function(curves, protocol, shelf()["csvd"].defaults(), cpu())
     np.testing.assert_array_equal(maps["state"], expected["state"])
     good = expected["state"] == State.GOOD
     assert 0.7 < good.mean() < 1

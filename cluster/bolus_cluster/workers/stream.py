@@ -77,7 +77,11 @@ def stream(client: Client, jobs: Iterable[Job], count: int, room: int) -> Iterat
             return
         future = _next(client, landed, max(flight.seconds for flight in flying.values()))
         flight = flying.pop(future)
-        outcome = _outcome(future)
+        try:
+            outcome = _outcome(future)
+        except OSError:  # the ledger cannot be written: those of them that are in it are told all the same
+            yield from landed_of(flight.jobs)
+            raise
         rows = outcome if isinstance(outcome, list) else landed_of(flight.jobs)
         for row in rows:
             pace.told(row)
