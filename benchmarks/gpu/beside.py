@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.clock import ROUNDS, kernels_of, seconds_of
+from benchmarks.gpu.clock import kernels_of, least, seconds_of
 from benchmarks.gpu.methods import many
 from bolus_kernels.asl.mode import mode
 from bolus_kernels.asl.partial_volume.posterior import tissue_posterior
@@ -51,11 +50,6 @@ def tissues(gpu: Device) -> Row:
 
 def whole(what: str, voxels: int, run: Callable[[], Any]) -> Row:
     """The best of some runs from the host's memory to the host's, after one that compiles."""
-    run()
-    seconds = np.inf
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        run()
-        seconds = min(seconds, time.perf_counter() - began)
+    seconds = least(run)
     said = f"{voxels / seconds:,.0f} /s, {1000 * seconds:.1f} ms for {voxels:,} voxels"
     return {"what": what, "rate": voxels / seconds, "said": said}

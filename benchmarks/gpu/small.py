@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.clock import ROUNDS, kernels_of, seconds_of
+from benchmarks.gpu.clock import kernels_of, least, seconds_of
 from bolus.bids import find_scans
 from bolus.compute import compute
 from bolus.phantom import write_cohort
@@ -59,14 +57,3 @@ def measured() -> list[Row]:
         },
         {"what": "launches of one voxel", "rate": 1 / launched, "said": said, "queued": queued},
     ]
-
-
-def least(run: Callable[[], Any]) -> float:
-    """Seconds, the best of some rounds after one that compiles."""
-    run()
-    seconds = np.inf
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        run()
-        seconds = min(seconds, time.perf_counter() - began)
-    return seconds

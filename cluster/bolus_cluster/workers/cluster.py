@@ -15,7 +15,7 @@ from bolus_cluster.site import load
 from bolus_cluster.workers.address import connected
 from bolus_cluster.workers.local import local
 from bolus_cluster.workers.queue import queued
-from bolus_cluster.workers.seed import Kernels
+from bolus_cluster.workers.seed import Kernels, tell
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -49,9 +49,10 @@ def at_work(
     where : `local`, the name of a scheduler (with the site's file), or the address of a running one.
     Raises what `local`, `queued` and `connected` raise.
     """
+    loaded = where == "local" and tell(kernels, work_dir)
     with ExitStack() as stack:
         if where == "local":
-            client = stack.enter_context(local(crew.workers, crew.overlap, crew.gpus, work_dir, kernels))
+            client = stack.enter_context(local(crew.workers, crew.overlap, crew.gpus, work_dir))
             room = crew.workers * crew.overlap
         elif "://" in where:
             client = stack.enter_context(connected(where))
@@ -66,7 +67,7 @@ def at_work(
             log.info("dashboard: %s", client.dashboard_link)
         else:
             log.info("no dashboard: it needs bokeh (pip install bokeh)")
-        if where != "local":
+        if not loaded:
             _compile(client, kernels)
         yield client, room
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.seed import Kernels, compiles, deaf, give_up, tell
+from bolus_cluster.workers.seed import compiles, deaf, give_up, tell
 from bolus_cluster.workers.settings import LOOPBACK, PRELOAD, SETTINGS, preload, talkative
 
 if TYPE_CHECKING:
@@ -42,15 +42,14 @@ def local(
     overlap: int = 1,
     gpus: Sequence[str] = (),
     work_dir: Path | None = None,
-    kernels: Kernels | None = None,
 ) -> Iterator[Client]:
     """So many processes with so many scans under way in each, dealt out over the GPUs; nobody else can reach them.
 
-    `gpus` are names as CUDA_VISIBLE_DEVICES takes them; `kernels` are loaded before, or compiled. Temporary files
-    lie in `work_dir` and are removed.
+    `gpus` are names as CUDA_VISIBLE_DEVICES takes them. They have the kernels that `seed.tell` was told before.
+    Temporary files lie in `work_dir` and are removed.
     Raises BolusError (E_WORKER_DIED) where a process cannot start.
     """
-    tell(kernels, work_dir)
+    tell(None, work_dir)
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
