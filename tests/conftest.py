@@ -1,8 +1,13 @@
 """What all tests share: those that need a GPU are skipped without one and say why, or fail where one is required."""
 
+import os
+
 import pytest
 
 from bolus_kernels.device import why_no_cuda
+
+# Hundreds of commands are started here: where this is set, each would compile the sources once more.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_addoption(parser):

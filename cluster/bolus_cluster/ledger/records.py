@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from bolus.series import Scan
@@ -23,8 +23,7 @@ LEDGER = Path(".bolus", "scans")
 LOGS = Path(".bolus", "logs")
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What one file was: its SHA-256, its size in bytes and its time of change in ns."""
 
     sha256: str
@@ -113,8 +112,8 @@ def enter(out: Path, record: Record) -> None:
         (out / LOGS / f"{record.scan}.log").unlink(missing_ok=True)
     told: dict[str, Any] = vars(record) | {
         "numbers": {name: value for name, value in record.numbers.items() if math.isfinite(value)},
-        "inputs": {name: vars(stamp) for name, stamp in record.inputs.items()},
-        "outputs": {name: vars(stamp) for name, stamp in record.outputs.items()},
+        "inputs": {name: stamp._asdict() for name, stamp in record.inputs.items()},
+        "outputs": {name: stamp._asdict() for name, stamp in record.outputs.items()},
     }
     # Not forced to disk, as the maps are: what the loss of power takes from the ledger is computed again.
     # json.loads takes what "surrogatepass" lets through: names of files may be bytes of no text.

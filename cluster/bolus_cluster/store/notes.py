@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def fingerprint(*content: Any) -> str:
 def put(out: Path, name: str, data: bytes | memoryview, told: Mapping[str, Any]) -> None:
     """Write a file of the store, whole or not at all, then the note beside it. Raises OSError."""
     stamp = _write(out / name, data)
-    write_whole(_note(out / name), json.dumps({"stamp": asdict(stamp), **told}, indent=1).encode())
+    write_whole(_note(out / name), json.dumps({"stamp": stamp._asdict(), **told}, indent=1).encode())
 
 
 def put_cohort(out: Path, data: memoryview) -> Stamp:
@@ -139,7 +139,7 @@ def behind(out: Path) -> int:
 
 def write_index(out: Path, files: Mapping[str, Stamp]) -> None:
     """Note every file that belongs to the store, the cohort's own among them. Raises OSError."""
-    told = {name: asdict(stamp) for name, stamp in sorted(files.items())}
+    told = {name: stamp._asdict() for name, stamp in sorted(files.items())}
     write_whole(out / INDEX, json.dumps({"layout": LAYOUT, "files": told}, indent=1).encode())
 
 
