@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,7 +58,7 @@ def select(kind: str, threads: int = 1) -> Device:
 
 def why_no_cuda() -> str | None:
     """Why no GPU can be used here, in one sentence; None when one can."""
-    if find_spec("cupy") is None:
+    if not _has_cupy():
         return "CuPy is not installed: pip install 'bolus[cuda13]' (or cuda12, by the driver)"
     try:
         count = int(cupy().cuda.runtime.getDeviceCount())
@@ -132,7 +133,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def release_memory() -> None:
     """Give back what CuPy keeps of the GPU's memory for later arrays."""
-    if find_spec("cupy") is not None:
+    if _has_cupy():
         cupy().get_default_memory_pool().free_all_blocks()
 
 
@@ -212,3 +213,9 @@ def processors() -> int:
 def cupy() -> Any:
     """CuPy, imported when it is used."""
     return import_module("cupy")
+
+
+@cache
+def _has_cupy() -> bool:
+    """Looked for once: each look goes through all folders of packages, and every scan asks."""
+    return find_spec("cupy") is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -102,13 +102,14 @@ def test_beside_a_gpu_a_process_is_at_several_handfuls(
 ) -> None:
     both, most = Barrier(2), []
 
-    def each(one: Job) -> Row:
-        try:
-            both.wait(0.5)
-            most.append(2)
-        except BrokenBarrierError:
-            most.append(1)
-        return done(one)
+    def each(jobs: Iterable[Job]) -> Iterator[Row]:
+        for one in jobs:
+            try:
+                both.wait(0.5)
+                most.append(2)
+            except BrokenBarrierError:
+                most.append(1)
+            yield done(one)
 
     monkeypatch.setattr(handful, "attempt_in_time", each)
     monkeypatch.setattr(handful, "has_gpu", lambda job: gpu)
@@ -138,7 +139,7 @@ def test_large_scans_go_one_by_one_and_small_ones_by_the_second() -> None:
     for _ in range(50):
         assert pace.scans() == 1
         pace.told(Row("a", "done", seconds=2.5))
-    for seconds, scans in ((0.1, 10), (0.02, 50), (0.001, MOST)):
+    for seconds, scans in ((0.1, 20), (0.02, 100), (0.001, MOST)):
         for _ in range(70):
             pace.told(Row("a", "done", seconds=seconds))
         assert pace.scans() == scans

@@ -236,6 +236,6 @@ def test_numba_s_own_error_is_known():
 
 
 def test_memory_is_given_back_only_where_there_is_cupy(monkeypatch):
-    monkeypatch.setattr(device, "find_spec", lambda name: None)
+    monkeypatch.setattr(device, "_has_cupy", lambda: False)
     monkeypatch.setattr(device, "cupy", lambda: pytest.fail("asked for CuPy"))
     device.release_memory()

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from bolus.errors import BolusError, Code
-from bolus_cluster.workers.attempt import TOO_LONG, Job, Row, attempt_in_time
+from bolus_cluster.workers.attempt import Job, Row, attempt_in_time
+from bolus_cluster.workers.deadline import TOO_LONG
 
 START = 120.0
 """Seconds that a process may take to start on a busy machine."""
@@ -115,7 +116,7 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    row = attempt_in_time(job)
+    (row,) = attempt_in_time([job])
     sys.stdout.write(json.dumps(asdict(row)) + "\n")
     sys.stdout.flush()
     os._exit(0)  # the thread that waits for the parent holds standard input

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,16 +25,13 @@ from bolus_cluster.ledger.records import (
     sha256,
     write_whole,
 )
+from bolus_cluster.workers.deadline import Deadline
 
 if TYPE_CHECKING:
     from os import stat_result
 
     from bolus.turns import Turns
     from bolus_kernels.device import Device
-
-
-TOO_LONG = 124
-"""The exit code of a worker that ended itself over a scan past its deadline."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +86,14 @@ def attempt(job: Job) -> Row:
     return _entered(job.out, record)
 
 
-def attempt_in_time(job: Job) -> Row:
-    """As `attempt`, in a process that ends past the deadline of the scan: whoever sent it here is told by that."""
+def attempt_in_time(jobs: Iterable[Job]) -> Iterator[Row]:
+    """As `attempt`, one after another, in a process that ends where one of them is past its deadline."""
     import bolus.pipeline  # noqa: F401  # on a busy machine this takes longer than a scan, and is none of its time
 
-    timer = threading.Timer(job.deadline, os._exit, (TOO_LONG,))
-    timer.daemon = True
-    timer.start()
-    try:
-        return attempt(job)
-    finally:
-        timer.cancel()
+    with Deadline() as deadline:
+        for job in jobs:
+            deadline.allow(job.deadline)
+            yield attempt(job)
 
 
 def has_gpu(job: Job) -> bool:

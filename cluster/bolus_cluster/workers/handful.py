@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from bolus_cluster.ledger.records import look_up
 from bolus_cluster.workers.attempt import Job, Row, attempt_in_time, has_gpu, row_of
 
-MOST = 64
+MOST = 128
 """Scans in a handful at most."""
-TOGETHER, APART = 1.0, 0.1
+TOGETHER, APART = 2.0, 0.1
 """Seconds that a handful may take, and under which, at the end, it isn't worth dividing."""
 SMALL = 0.15
 """Seconds below which a scan is small: sending it and what else is not computing would be a good part of that. A
@@ -66,7 +66,7 @@ def attempt_each(jobs: Sequence[Job]) -> list[Row]:
     unless there is a GPU.
     """
     with _turn if len(jobs) > 1 and not has_gpu(jobs[0]) else nullcontext():
-        return [attempt_in_time(job) for job in jobs]
+        return list(attempt_in_time(jobs))
 
 
 def landed_of(jobs: Sequence[Job]) -> list[Row]:

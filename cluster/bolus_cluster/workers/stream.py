@@ -141,7 +141,8 @@ def _outcome(future: Future) -> list[Row] | Death | None:
     """What scans came to; None where their worker was lost. Raises what only a mistake or a full disk raises."""
     from distributed import KilledWorker
 
-    if isinstance(future.exception(), KilledWorker):
+    try:
+        outcome: list[Row] | Row | Death = future.result()
+    except KilledWorker:
         return None
-    outcome: list[Row] | Row | Death = future.result()
     return [outcome] if isinstance(outcome, Row) else outcome
