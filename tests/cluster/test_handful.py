@@ -44,15 +44,12 @@ def done(each: Job, seconds: float = 0.01) -> Row:
 class Landed:
     """A task that is over: with a result, or with its worker lost."""
 
-    def __init__(self, function: Callable[..., Any], given: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *given: Any) -> None:
         self.lost: KilledWorker | OSError | None = None
         try:
-            self.given = function(given)
+            self.given = function(*given)
         except (KilledWorker, OSError) as error:
             self.lost = error
-
-    def exception(self) -> KilledWorker | OSError | None:
-        return self.lost
 
     def result(self) -> Any:
         if self.lost:
@@ -74,15 +71,15 @@ class Cluster:
     def __init__(self) -> None:
         self.sent: list[list[str]] = []
 
-    def submit(self, function: Callable[..., Any], given: Any, pure: bool) -> Landed:
+    def submit(self, function: Callable[..., Any], given: Any, *told: bool, pure: bool) -> Landed:
         jobs = given if isinstance(given, Sequence) else [given]
         self.sent.append([each.scan.subject for each in jobs])
-        return Landed(function, given)
+        return Landed(function, given, *told)
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setattr(streaming, "attempt_each", lambda jobs: [done(each) for each in jobs])
+    monkeypatch.setattr(streaming, "attempt_each", lambda jobs, small: [done(each) for each in jobs])
     return Cluster()
 
 
@@ -96,9 +93,11 @@ def test_small_scans_go_together_and_the_last_ones_alone(tmp_path: Path, cluster
     assert len(sizes) < 30
 
 
-@pytest.mark.parametrize(("gpu", "at_a_time"), [(False, 1), (True, 2)])
-def test_beside_a_gpu_a_process_is_at_several_handfuls(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, at_a_time: int
+@pytest.mark.parametrize(
+    ("small", "gpu", "at_a_time"), [(True, False, 1), (True, True, 2), (False, False, 2)]
+)
+def test_larger_scans_or_beside_a_gpu_a_process_is_at_several_handfuls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool, gpu: bool, at_a_time: int
 ) -> None:
     both, most = Barrier(2), []
 
@@ -114,7 +113,7 @@ def test_beside_a_gpu_a_process_is_at_several_handfuls(
     monkeypatch.setattr(handful, "attempt_in_time", each)
     monkeypatch.setattr(handful, "has_gpu", lambda job: gpu)
     threads = [
-        Thread(target=handful.attempt_each, args=([job(tmp_path, number), job(tmp_path, number + 1)],))
+        Thread(target=handful.attempt_each, args=([job(tmp_path, number), job(tmp_path, number + 1)], small))
         for number in (0, 2)
     ]
     for thread in threads:
@@ -134,12 +133,12 @@ def test_a_gpu_is_known_where_it_can_be_used(tmp_path: Path, monkeypatch: pytest
     ]  # fmt: skip
 
 
-def test_large_scans_go_one_by_one_and_small_ones_by_the_second() -> None:
+def test_long_scans_go_one_by_one_and_short_ones_by_two_seconds() -> None:
     pace = Pace(1000, 3)
     for _ in range(50):
         assert pace.scans() == 1
         pace.told(Row("a", "done", seconds=2.5))
-    for seconds, scans in ((0.1, 20), (0.02, 100), (0.001, MOST)):
+    for seconds, scans in ((0.4, 5), (0.1, 20), (0.02, 100), (0.001, MOST)):
         for _ in range(70):
             pace.told(Row("a", "done", seconds=seconds))
         assert pace.scans() == scans
@@ -165,7 +164,7 @@ def test_of_a_lost_handful_only_the_scan_it_was_at_is_tried_alone(
 ) -> None:
     killer, alone = "100", []
 
-    def each_of(jobs: Sequence[Job]) -> list[Row]:
+    def each_of(jobs: Sequence[Job], small: bool) -> list[Row]:
         rows = []
         for one in jobs:
             if one.scan.subject == killer:
@@ -196,7 +195,7 @@ def test_of_a_lost_handful_only_the_scan_it_was_at_is_tried_alone(
 def test_a_scan_that_was_entered_before_its_worker_was_lost_is_not_computed_again(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def entered_and_lost(jobs: Sequence[Job]) -> list[Row]:
+    def entered_and_lost(jobs: Sequence[Job], small: bool) -> list[Row]:
         for one in jobs:
             done(one)
         raise KilledWorker("task", None, 0)
@@ -209,7 +208,7 @@ def test_a_scan_that_was_entered_before_its_worker_was_lost_is_not_computed_agai
 def test_of_a_handful_that_finds_the_disk_full_those_in_the_ledger_are_told(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_after_two(jobs: Sequence[Job]) -> list[Row]:
+    def full_after_two(jobs: Sequence[Job], small: bool) -> list[Row]:
         for one in jobs[:2]:
             done(one)
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""A handful of scans at a time: small ones go to a worker together, so that sending them costs next to nothing."""
+"""A handful of scans at a time: short ones go to a worker together, so that sending them costs next to nothing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MOST = 128
 TOGETHER, APART = 2.0, 0.1
 """Seconds that a handful may take, and under which, at the end, it isn't worth dividing."""
 SMALL = 0.15
-"""Seconds below which a scan is small: sending it and what else is not computing would be a good part of that. A
-larger one goes alone, and is read and written while another is computed."""
+"""Seconds below which a scan is small: mostly work of the interpreter. A larger one is read and written while another
+is computed."""
 MEMORY = 0.2
 """Weight of a new scan in the running mean of what scans take."""
 
 _turn = threading.Lock()
-"""Held by the handful that a process is at: small scans are mostly work of the interpreter, and two threads with such
-work only take it from each other. The next handful is there already. Beside a GPU nobody holds it: one process has many
-processors there, and what several handfuls bring to the GPU at a time is computed together."""
+"""Held by the handful of small scans that a process is at: two threads with work of the interpreter only take it from
+each other. The next handful is there already. Beside a GPU nobody holds it: one process has many processors there, and
+what several handfuls bring to the GPU at a time is computed together."""
 
 
 @dataclass
@@ -40,11 +40,16 @@ class Pace:
 
     def scans(self) -> int:
         """How many scans the next handful holds; at least one."""
-        if self.seconds >= SMALL:
+        if math.isinf(self.seconds):
             return 1
         worth = min(MOST, round(TOGETHER / max(self.seconds, 1e-3)))
-        fair = self.left // (2 * self.takers)  # so the last handfuls are small, and all workers end together
+        fair = self.left // (2 * self.takers)  # so the last handfuls are short, and all workers end together
         return max(1, min(worth, max(fair, round(APART / max(self.seconds, 1e-3)))))
+
+    @property
+    def small(self) -> bool:
+        """Whether the scans are small ones."""
+        return self.seconds < SMALL
 
     def handed_out(self, scans: int) -> None:
         """So many more are in the air."""
@@ -59,13 +64,12 @@ class Pace:
         self.seconds += MEMORY * (row.seconds - self.seconds)
 
 
-def attempt_each(jobs: Sequence[Job]) -> list[Row]:
+def attempt_each(jobs: Sequence[Job], small: bool) -> list[Row]:
     """Compute scans one after another, each within its deadline; raises what `attempt` raises.
 
-    A scan that comes alone is read and written while another is computed; several have the process to themselves,
-    unless there is a GPU.
+    Small ones have the process to themselves, unless there is a GPU.
     """
-    with _turn if len(jobs) > 1 and not has_gpu(jobs[0]) else nullcontext():
+    with _turn if small and not has_gpu(jobs[0]) else nullcontext():
         return list(attempt_in_time(jobs))
 
 

@@ -28,12 +28,14 @@ LOSSES = 4
 
 @dataclass
 class Flight:
-    """Scans in the air together: how many workers the first has lost, and whether nothing may fly beside it.
+    """Scans in the air together, and whether they are small; how many workers the first has lost, and whether nothing
+    may fly beside it.
 
     One that has lost a worker flies in a process of its own.
     """
 
     jobs: Sequence[Job]
+    small: bool = False
     losses: int = 0
     beside_nothing: bool = False
 
@@ -90,8 +92,8 @@ def stream(client: Client, jobs: Iterable[Job], count: int, room: int) -> Iterat
         if not left:
             continue
         if left[1:]:  # these it had not begun
-            again.append(Flight(left[1:]))
-        suspect = Flight(left[:1], flight.losses + 1, flight.beside_nothing)
+            again.append(Flight(left[1:], flight.small))
+        suspect = Flight(left[:1], False, flight.losses + 1, flight.beside_nothing)
         death = outcome if isinstance(outcome, Death) else None
         if death is None and suspect.losses < LOSSES:
             again.append(suspect)
@@ -108,14 +110,14 @@ def _drawn(waiting: Iterator[Job], pace: Pace) -> Flight | None:
     """The next handful; None when nothing is waiting."""
     jobs = list(islice(waiting, pace.scans()))
     pace.handed_out(len(jobs))
-    return Flight(jobs) if jobs else None
+    return Flight(jobs, pace.small) if jobs else None
 
 
 def _sent(client: Client, flight: Flight) -> Future:
     """Where a flight was sent: a handful to a worker, what has lost one to a process of its own."""
     if flight.losses:
         return client.submit(attempt_alone, flight.jobs[0], pure=False)
-    return client.submit(attempt_each, flight.jobs, pure=False)
+    return client.submit(attempt_each, flight.jobs, flight.small, pure=False)
 
 
 def _next(client: Client, landed: SimpleQueue[Future], deadline: float) -> Future:
