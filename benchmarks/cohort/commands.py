@@ -17,6 +17,8 @@ from bolus_kernels.device import processors
 
 SMALL = {"shape": (24, 24, 4), "volumes": 40, "contrasts": ("dsc",)}
 LEDGER = Path(".bolus", "scans")
+# An installed package has its bytecode; a checkout that may keep none would be compiled by every process.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 LOOK = 0.1
 """Seconds between two looks at the processes: what one spends after the last look is not seen."""
 
@@ -70,7 +72,7 @@ def digest(out: Path) -> str:
 def _timed(words: Sequence[str], out: Path | None = None, watched_from: int = 0) -> Took:
     os.sync()  # what the last command left to be written is not this one's
     began = time.monotonic()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     spent: dict[int, float] = {}
     early = late = 0.0
     while process.poll() is None:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 
 
 def whole_scans(root: Path) -> list[Row]:
-    """Of several rounds, each one process, as many as processors, and the run, the least time of each counts.
+    """Each round is one process, as many as processors, and the run: of their ratios the median.
 
     A start of processes is in all of them but the packing.
     """
@@ -30,23 +31,27 @@ def whole_scans(root: Path) -> list[Row]:
     copied(made, data)
     scans = PHANTOMS * COPIES
     run(made, root / "first")
-    ones, alls, runs = [], [], []
-    for _ in range(ROUNDS):
-        ones.append(_fresh(root, lambda out: bare(data, out, 1, scans // count)))
-        alls.append(_fresh(root, lambda out: bare(data, out, count)))
-        runs.append(_fresh(root, lambda out: run(data, out)))
-    one, together, took = scans // count / min(ones), scans / min(alls), scans / min(runs)
+    rounds = [
+        (
+            _fresh(root, lambda out: bare(data, out, 1, scans // count)),
+            _fresh(root, lambda out: bare(data, out, count)),
+            _fresh(root, lambda out: run(data, out)),
+        )
+        for _ in range(ROUNDS)
+    ]
+    together, took = (scans / median(side) for side in list(zip(*rounds, strict=True))[1:])
+    of_one = median(one / ours for one, _, ours in rounds)
+    bare_of_one = median(one / theirs for one, theirs, _ in rounds)
+    of_bare = median(theirs / ours for _, theirs, ours in rounds)
     packing = packed_alone(made, root / "first")
     what, alone = (
         f"{scans} whole DSC scans in one run, from the command to its end",
         "without ledger or scheduler",
     )
     return [
-        _row(what, took, took / (one * count), f"one process with its share, times {count}"),
-        _row(
-            f"{scans} whole DSC scans {alone}", together, together / (one * count), f"the same, times {count}"
-        ),
-        _row("the run", took, took / together, f"{count} processes {alone}"),
+        _row(what, took, of_one, f"one process with its share, times {count}"),
+        _row(f"{scans} whole DSC scans {alone}", together, bare_of_one, f"the same, times {count}"),
+        _row("the run", took, of_bare, f"{count} processes {alone}"),
         _row("the run", took, took / (packing * count), f"inflating and deflating alone, times {count}"),
     ]
 
