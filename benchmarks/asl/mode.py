@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 NOISES = (5e-4, 1e-3, 2e-3, 4e-3)
 """SD of a pair, of which four are averaged at each of eight delays; fractions of M0."""
-VOXELS, REPEATS = 250, 4
+VOXELS, REPEATS = 150, 4
 SLACK = 1.001
 FLAT = {"cbf_sd": 10000.0, "noise_weight": 1.0}
 NOWHERE = ArrivalPrior(1.3, 1e4, 0.0, "flat")
