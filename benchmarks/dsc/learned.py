@@ -30,6 +30,7 @@ VARIANTS = {
     "as it is": None,
     "learned, SDs of 0.5 or more": (0.5, 0.5, 0.0),
     "learned, SDs of 0.5 or more, a fifth left to the fixed belief": (0.5, 0.5, 0.2),
+    "learned, SDs of 0.5 or more, half left to the fixed belief": (0.5, 0.5, 0.5),
     "learned, SDs no less than those of the fixed belief": (0.8, 0.65, 0.0),
 }
 """Least SDs of ln CBF and of ln MTT, and the share of the fixed belief in a mixture of both."""
