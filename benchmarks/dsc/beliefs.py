@@ -84,8 +84,13 @@ def wide(rng: np.random.Generator) -> tuple[Array, Array, Array]:
 
 
 def tissues(rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """A mixture of TISSUES, log-normal in each."""
-    _, cbf, cbf_spread, mtt, mtt_spread, delay = TISSUES[rng.choice(len(TISSUES), VOXELS, p=TISSUES[:, 0])].T
+    """A mixture of TISSUES."""
+    return mixture(rng, TISSUES[:, 0], VOXELS)
+
+
+def mixture(rng: np.random.Generator, share: Array, n: int) -> tuple[Array, Array, Array]:
+    """CBF (ml/100g/min), MTT and delay (s), each (n,), of TISSUES in other shares, log-normal in each."""
+    _, cbf, cbf_spread, mtt, mtt_spread, delay = TISSUES[rng.choice(len(TISSUES), n, p=share)].T
     flow = cbf * np.exp(rng.normal(0, cbf_spread))
     return flow, np.clip(mtt * np.exp(rng.normal(0, mtt_spread)), 0.7, 23), rng.normal(delay, 1.0)
 

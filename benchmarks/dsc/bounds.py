@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import example
-from benchmarks.dsc import bayes, beliefs, leak_bounds, least
+from benchmarks.dsc import bayes, beliefs, leak_bounds, learned, least
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
@@ -52,8 +52,13 @@ def voxels(cnr: int, more: int) -> Voxels:
 
 
 def measure() -> list[Row]:
-    """Bounds of `bayes` at each CNR, what a narrower belief would gain and cost, bounds of the leakage corrections."""
-    return [row for cnr in bayes.NOISE for row in of_noise(cnr, MORE)] + beliefs.rows() + leak_bounds.rows()
+    """Bounds of `bayes` at each CNR, what a narrower or a learned belief would gain and cost, bounds of leakage."""
+    return (
+        [row for cnr in bayes.NOISE for row in of_noise(cnr, MORE)]
+        + beliefs.rows()
+        + learned.rows()
+        + leak_bounds.rows()
+    )
 
 
 def of_noise(cnr: int, more: int) -> list[Row]:

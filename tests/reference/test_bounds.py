@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks import example
-from benchmarks.dsc import bayes, beliefs, bounds, leak_bounds, leakage, least
+from benchmarks.dsc import bayes, beliefs, bounds, leak_bounds, leakage, learned, least
+from bolus_kernels.device import cpu
+from bolus_kernels.shelf import shelf
 
 TIMES = example.volume_times()
 
@@ -107,3 +109,33 @@ def test_a_population_is_drawn_within_what_its_name_says(name: str) -> None:
     cbf, mtt, delay = beliefs.POPULATIONS[name](np.random.default_rng(7))
     assert cbf.shape == mtt.shape == delay.shape == (beliefs.VOXELS,)
     assert cbf.min() > 0 and mtt.min() >= 0.5 and np.isfinite(delay).all()
+
+
+def test_under_the_fixed_belief_voxels_have_the_maps_of_bayes() -> None:
+    curves, _ = bayes.family_of("gamma", 10, 60, 8)
+    protocol, method = bayes.protocol_of(curves), shelf()["bayes"]
+    expected = method.function(curves, protocol, method.defaults() | {"leakage": "none"}, cpu())
+    found = learned.maps(learned.likelihood(curves, protocol), learned.fixed())
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=0.05, err_msg=name)
+        assert np.mean(values / expected[name]) == pytest.approx(1, abs=0.015), name
+
+
+def test_a_belief_is_learned_where_flows_are_seen_through_noise_of_known_spread() -> None:
+    """y = x + noise of SD 0.3, x ~ N(0.5, 0.7): the belief most likely is the mean of y, and its variance less 0.09."""
+    rng, n = np.random.default_rng(9), 400
+    flow, time, middles = rng.normal(0.5, 0.7, n), rng.normal(1.6, 0.9, n), np.arange(-4, 5, 0.1)
+    seen, late = flow + rng.normal(0, 0.3, n), time + rng.normal(0, 0.3, n)
+    along = np.exp(-0.5 * ((middles - seen[:, None]) / 0.3) ** 2)
+    across = np.exp(-0.5 * ((middles - late[:, None]) / 0.3) ** 2)
+    shapes = rng.choice(2, n, p=[0.8, 0.2])[:, None] == np.arange(learned.SHAPES)
+    mass = np.einsum("ns,nm,nx->nsmx", shapes, across, along).astype(np.float32)
+    found = learned.learned(learned.Likelihood(mass, middles, middles, 60.0), 0.1, 0.1, 0.0)
+    assert found.flow == pytest.approx(seen.mean(), abs=0.005)
+    assert found.mtt == pytest.approx(late.mean(), abs=0.005)
+    assert found.flow_spread == pytest.approx(np.sqrt(seen.var() - 0.09), abs=0.01)
+    assert found.mtt_spread == pytest.approx(np.sqrt(late.var() - 0.09), abs=0.01)
+    counted = shapes.mean(axis=0) + learned.BEFORE * learned.fixed().weight  # each voxel tells its shape
+    assert found.weight == pytest.approx(counted / counted.sum())
+    floored = learned.learned(learned.Likelihood(mass, middles, middles, 60.0), 1.5, 1.5, 0.0)
+    assert (floored.flow_spread, floored.mtt_spread) == (1.5, 1.5)
