@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -39,10 +39,10 @@ def whole_scans(root: Path) -> list[Row]:
         )
         for _ in range(ROUNDS)
     ]
-    together, took = (scans / median(side) for side in list(zip(*rounds, strict=True))[1:])
-    of_one = median(one / ours for one, _, ours in rounds)
-    bare_of_one = median(one / theirs for one, theirs, _ in rounds)
-    of_bare = median(theirs / ours for _, theirs, ours in rounds)
+    ones, alls, runs = zip(*rounds, strict=True)
+    together, took = scans / median(alls), scans / median(runs)
+    left_over = scans / (scans // count * count)
+    of_one, bare_of_one = (left_over * _back_to_back(ones, side) for side in (runs, alls))
     packing = packed_alone(made, root / "first")
     what, alone = (
         f"{scans} whole DSC scans in one run, from the command to its end",
@@ -51,9 +51,14 @@ def whole_scans(root: Path) -> list[Row]:
     return [
         _row(what, took, of_one, f"one process with its share, times {count}"),
         _row(f"{scans} whole DSC scans {alone}", together, bare_of_one, f"the same, times {count}"),
-        _row("the run", took, of_bare, f"{count} processes {alone}"),
+        _row("the run", took, _back_to_back(alls, runs), f"{count} processes {alone}"),
         _row("the run", took, took / (packing * count), f"inflating and deflating alone, times {count}"),
     ]
+
+
+def _back_to_back(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """The median of the rounds' ratios of seconds: a machine is now quicker and now slower, for both."""
+    return median(one / other for one, other in zip(theirs, ours, strict=True))
 
 
 def _fresh(root: Path, command: Callable[[Path], Took]) -> float:

@@ -40,8 +40,6 @@ class Pace:
 
     def scans(self) -> int:
         """How many scans the next handful holds; at least one."""
-        if math.isinf(self.seconds):
-            return 1
         worth = min(MOST, round(TOGETHER / max(self.seconds, 1e-3)))
         fair = self.left // (2 * self.takers)  # so the last handfuls are short, and all workers end together
         return max(1, min(worth, max(fair, round(APART / max(self.seconds, 1e-3)))))
