@@ -118,8 +118,8 @@ def still_due(plan: Plan) -> Plan:
         ):
             done.append(task.scan.key)
         else:
-            due.append(task)
-    return replace(plan, tasks=tuple(due), standing=(*plan.standing, *done)) if done else plan
+            due.append(replace(task, attempts=record.attempts if record else 0))
+    return replace(plan, tasks=tuple(due), standing=(*plan.standing, *done))
 
 
 def in_shard(key: str, shard: tuple[int, int] | None) -> bool:

@@ -205,6 +205,16 @@ def test_a_scan_that_was_entered_before_its_worker_was_lost_is_not_computed_agai
     assert [row.state for row in stream(cluster, jobs, 3, 1)] == ["done"] * 3  # type: ignore[arg-type]
 
 
+def test_a_handful_that_dask_sends_again_is_told_from_the_ledger(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, number, attempts=int(number == 1)) for number in range(3)]
+    for each in jobs[:2]:
+        done(replace(each, attempts=0))  # the first in this run, the second in an earlier one
+    rows = handful.attempt_each(jobs, True)
+    assert [row.state for row in rows] == ["done", "failed", "failed"]  # their files are not there
+    assert handful.attempt_each(jobs, True) == rows
+    assert [record.attempts for record in records(tmp_path)] == [1, 2, 1]
+
+
 def test_of_a_handful_that_finds_the_disk_full_those_in_the_ledger_are_told(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

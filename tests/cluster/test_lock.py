@@ -171,6 +171,18 @@ def test_what_a_dead_run_left_is_taken_over_and_swept(tmp_path: Path) -> None:
     assert list((tmp_path / LOCKS).iterdir()) == []
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_of_two_shards_the_last_to_leave_sweeps(tmp_path: Path, alone: bool) -> None:
+    path = lock(tmp_path, shard=[1, 2])
+    temporary = tmp_path / f"{HIDDEN}half"
+    temporary.write_bytes(b"")
+    with held(tmp_path, 1, shard=(2, 2)):
+        assert temporary.exists(), "it may belong to the other one"
+        if alone:
+            path.unlink()
+    assert temporary.exists() != alone
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours", "meet"),
     [

@@ -76,7 +76,7 @@ class Lock:
     """An output folder that is held; it beats until it is let go, and knows when it was lost."""
 
     def __init__(self, path: Path, mine: Holder, lost: Callable[[], None]) -> None:
-        self._path = path
+        self.path = path
         self._mine = mine
         self._lost = lost
         self._started = time.monotonic()
@@ -90,7 +90,7 @@ class Lock:
         """Write at once what is new about this run, for others to read. Raises OSError."""
         with self._guard:
             self._mine = replace(self._mine, **news)
-            write_whole(self._path, _text(self._mine))
+            write_whole(self.path, _text(self._mine))
 
     def tell(self, failed: bool) -> None:
         """Count a finished scan; the next beat says it to whoever asks."""
@@ -101,11 +101,11 @@ class Lock:
         """Stop beating and let the folder go."""
         self._over.set()
         self._thread.join()
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
-            if not self._path.exists():  # it was still for too long: somebody else has taken over
+            if not self.path.exists():  # it was still for too long: somebody else has taken over
                 self._lost()
                 return
             seconds = round(time.monotonic() - self._started, 1)
@@ -124,8 +124,9 @@ def held(
 ) -> Iterator[Lock]:
     """Hold the output folder for a run of so many scans, and sweep away what a crash left half written.
 
-    A run that may meet this one is watched until it beats, or counts as dead: at most PATIENCE. `lost` is
-    called, in another thread, when somebody took this run for dead. Raises BolusError (E_LOCKED), OSError.
+    Nobody sweeps beside another run: of those at parts of a cohort, the last sweeps as it leaves. A run that may
+    meet this one is watched until it beats, or counts as dead: at most PATIENCE. `lost` is called, in another
+    thread, when somebody took this run for dead. Raises BolusError (E_LOCKED), OSError.
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     mine = Holder(
@@ -140,12 +141,11 @@ def held(
                 _await_sweep(file, other)
             elif file != path and _lives(file, other, path):
                 raise _refusal(out, other, mine)
-        # And the same again: who comes now sees the sweeping and waits; who came before is seen.
-        lock.say(sweeps=True)
-        if list(holders(out)) == [path]:
-            _sweep(out)
-        lock.say(sweeps=False, holds=True)
+        _sweep_if_alone(out, lock)
+        lock.say(holds=True)
         yield lock
+        if mine.shard or mine.participants:  # beside others nobody could sweep: the last to leave does
+            _sweep_if_alone(out, lock)
     finally:
         lock.end()
 
@@ -234,6 +234,14 @@ def _refusal(out: Path, other: Holder, mine: Holder) -> BolusError:
         "one run at a time over the same scans",
         mend,
     )
+
+
+def _sweep_if_alone(out: Path, lock: Lock) -> None:
+    """Sweep unless another run is here: who comes now sees the sweeping and waits; who came before is seen."""
+    lock.say(sweeps=True)
+    if list(holders(out)) == [lock.path]:
+        _sweep(out)
+    lock.say(sweeps=False)
 
 
 def _sweep(out: Path) -> None:

@@ -66,10 +66,16 @@ class Row:
 def attempt(job: Job) -> Row:
     """Compute one scan and enter what became of it; a scan that fails is a row, not an exception.
 
+    One that this run has entered is not computed again: Dask sends what a worker had finished to another one, if the
+    first is lost before the result was told.
+
     Raises OSError only where the ledger itself cannot be written: then the cohort cannot go on.
     """
     started = time.perf_counter()
-    blank = _blank(job.scan, job.out)
+    previous = look_up(job.out, job.scan.key)
+    if previous and previous.attempts > job.attempts:
+        return row_of(previous)
+    blank = _blank(job.scan, previous)
     blank = replace(blank, attempts=blank.attempts + 1, signature=job.signature)
     try:
         # Looked at before they are read: a file that changes meanwhile is noticed by the next run.
@@ -113,13 +119,13 @@ def row_of(record: Record) -> Row:
 
 def refuse(scan: Scan, out: Path, problem: BolusError, attempts: int = 0) -> Row:
     """Enter a scan that failed outside `attempt`: refused at the door, or its worker died; raises OSError."""
-    blank = _blank(scan, out)
+    blank = _blank(scan, look_up(out, scan.key))
     return _entered(out, _failed(replace(blank, attempts=blank.attempts + attempts), problem))
 
 
 def skip(scan: Scan, out: Path, why: str) -> Row:
     """Enter a scan that this run did not come to. Raises OSError."""
-    return _entered(out, replace(_blank(scan, out), state="skipped", message=why))
+    return _entered(out, replace(_blank(scan, look_up(out, scan.key)), state="skipped", message=why))
 
 
 def translate(error: Exception, file: str, log: str) -> BolusError:
@@ -161,8 +167,7 @@ def _turns(chosen: Device) -> Turns:
     return turns(chosen)
 
 
-def _blank(scan: Scan, out: Path) -> Record:
-    previous = look_up(out, scan.key)
+def _blank(scan: Scan, previous: Record | None) -> Record:
     return Record(
         scan=scan.key,
         subject=scan.subject,
