@@ -104,6 +104,15 @@ def test_a_refusal_says_what_was_seen_what_was_expected_and_what_to_do(tmp_path:
     assert [line.split()[0] for line in lines[1:4]] == ["saw", "expected", "do"]
 
 
+def test_a_setting_that_changes_nothing_is_told(data: Path, tmp_path: Path) -> None:
+    given = ("run", data, tmp_path / "out", "participant", "--dry-run", "--set", "dsc.csvd.threshold=0.15")
+    assert (
+        bolus(*given).stderr
+        == "dsc.csvd.threshold is set, but this recipe does not use csvd: it changes nothing\n"
+    )
+    assert bolus(*given, "--set", "dsc.deconvolution=csvd").stderr == ""
+
+
 def test_a_dry_run_writes_nothing(data: Path, tmp_path: Path) -> None:
     result = bolus("run", data, tmp_path / "out", "participant", "--dry-run")
     assert result.exit_code == 0

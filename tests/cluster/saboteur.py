@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Found by every Python that starts with this folder on its path: the driver, the workers, the lone processes.
 SITE = """
-import ctypes, os, pathlib, signal, time
+import ctypes, itertools, os, pathlib, signal, time
 from bolus import pipeline
 
 deeds = dict(part.split("=") for part in os.environ["SABOTAGE"].split(","))
@@ -20,8 +20,8 @@ def process(scan, *given):
     with (told / f"{scan.key}.starts").open("a") as file:
         file.write(f"{time.time()}\\n")
     deed, _, often = deeds.get(scan.key, "").partition("*")
-    marks = [told / f"{scan.key}-{number}" for number in range(int(often or 1_000_000))] if deed else []
-    for mark in marks:
+    for number in itertools.islice(itertools.count(), int(often) if often else None) if deed else ():
+        mark = told / f"{scan.key}-{number}"
         try:
             mark.touch(exist_ok=False)
         except FileExistsError:

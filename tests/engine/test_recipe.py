@@ -3,7 +3,7 @@
 import pytest
 
 from bolus.errors import Code
-from bolus.recipe import keys, load, signature
+from bolus.recipe import idle_settings, keys, load, signature
 
 CONTRACT = {
     "dsc.deconvolution": ["osvd"],
@@ -189,6 +189,16 @@ def test_a_signature_changes_with_what_its_maps_depend_on_and_with_nothing_else(
     assert changed("asl.multi_delay.att_mean=1.0") == {"asl"}
     idle = next(key for key in keys() if key.startswith("dsc.csvd."))
     assert changed(f"{idle}=0.15") == set()
+
+
+def test_a_setting_that_changes_nothing_is_known():
+    texts = ["dsc.csvd.threshold=0.15", "asl.multi_delay.att_sd=1.5"]
+    assert idle_settings(load(None)) == []
+    assert idle_settings(load(None, texts)) == ["dsc.csvd.threshold"]
+    assert idle_settings(load(None, [*texts, "dsc.deconvolution=osvd,csvd"])) == []
+    assert idle_settings(load(None, [*texts, "asl.arterial=true", "asl.quantification=kinetic_model"])) == [
+        "dsc.csvd.threshold", "asl.multi_delay.att_sd",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("beside", ["asl.spatial=true", "asl.partial_volume=posterior", None])

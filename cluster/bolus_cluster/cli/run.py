@@ -134,6 +134,7 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
         ctx.exit(group(ctx, rechunk=rechunk, portable=portable))
     if rechunk or portable:
         raise click.UsageError("--rechunk and --portable belong to the level `group`.")
+    from bolus.recipe import idle_settings
     from bolus_cluster import plan, progress
     from bolus_cluster import run as running
     from bolus_cluster.workers import seed
@@ -146,6 +147,9 @@ def run(level: str, dry_run: bool, verbose: bool, **asked: object) -> None:
     here = request.cluster == "local" and request.workers != 0 and not dry_run
     begin = partial(seed.begin, request.work_dir)
     todo = plan.plan(request, begin) if here else plan.plan(request)
+    for key in idle_settings(todo.recipe):
+        method = key.split(".")[1]
+        click.echo(f"{key} is set, but this recipe does not use {method}: it changes nothing", err=True)
     if dry_run or verbose:
         for task in todo.tasks:
             problem = f"  {task.problem}" if task.problem else ""

@@ -11,13 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bolus.recipe.consistent import check
 from bolus.recipe.keys import AUTO, keys
 from bolus.recipe.values import checked, flat, parse, refusal, typed
 from bolus_kernels.method import Contrast, Method
 from bolus_kernels.shelf import of_family, shelf
-
-KINETIC_MODEL, MODELS = "kinetic_model", ("dispersion", "tissue")
-"""The method whose choices MODELS change what the flow of a scan is computed by."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,8 @@ class Recipe:
 def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
     """The defaults, overruled by a TOML file, overruled by `key=value` texts in their order.
 
-    Raises BolusError E_RECIPE for an unreadable file, an unknown key or a value that the key cannot take.
+    Raises BolusError E_RECIPE for an unreadable file, an unknown key, a value that the key cannot take, or keys that
+    contradict each other.
     """
     values = {name: key.default for name, key in keys().items()}
     if path is not None:
@@ -66,69 +65,31 @@ def load(path: Path | None, sets: Sequence[str] = ()) -> Recipe:
             raise refusal("--set", f"{text!r}", "key=value", "Write it like --set dsc.cbv=uncorrected.")
         name = name.strip()
         values[name] = checked(name, typed(name, value.strip()), "--set")
-    corrected = "k2" in shelf()[values["dsc.cbv"]].maps
-    if corrected and values["dsc.cbv"] not in values["dsc.leakage"]:
-        raise refusal(
-            str(path or "--set"),
-            f"dsc.cbv = {values['dsc.cbv']!r} with dsc.leakage = {values['dsc.leakage']}",
-            "a CBV that is computed",
-            f"Add {values['dsc.cbv']!r} to dsc.leakage, or set dsc.cbv to uncorrected.",
-        )
-    begin, end = (values[f"dsc.summary.recovery_{name}"] for name in ("from", "to"))
-    if begin >= end:
-        raise refusal(
-            str(path or "--set"),
-            f"dsc.summary.recovery_from = {begin:g} with dsc.summary.recovery_to = {end:g}",
-            "a window that ends after it begins",
-            "Set dsc.summary.recovery_to to more than dsc.summary.recovery_from (s after the peak).",
-        )
-    for key in ("asl.arterial", "asl.mode", "asl.spatial"):
-        if values[key] and values["asl.quantification"] == "single_delay":
-            raise refusal(
-                str(path or "--set"),
-                f"{key} = true with asl.quantification = 'single_delay'",
-                "a quantification from several delays",
-                f"Set {key} to false, or asl.quantification to auto or multi_delay.",
-            )
-    for key, unsuited in (
-        ("arterial", (True,)), ("spatial", (True,)), ("quantification", ("single_delay", KINETIC_MODEL)),
-    ):  # fmt: skip
-        if values["asl.transit_time"] == "given" and values[f"asl.{key}"] in unsuited:
-            raise refusal(
-                str(path or "--set"),
-                f"asl.{key} = {json.dumps(values[f'asl.{key}'])} with asl.transit_time = 'given'",
-                "a transit time that is fitted",
-                f"Set asl.transit_time to fitted, or leave asl.{key} as it is by default.",
-            )
-    if not values["asl.arterial"] and values["asl.quantification"] != KINETIC_MODEL:
-        for name, names in shelf()[
-            KINETIC_MODEL
-        ].choices.items():  # numbers may wait for their method, a model not
-            key = f"asl.{KINETIC_MODEL}.{name}"
-            if name in MODELS and values[key] != names[0]:
-                raise refusal(
-                    str(path or "--set"),
-                    f"{key} = {values[key]!r} with asl.arterial = false",
-                    "the method that has it",
-                    f"Set asl.arterial to true, asl.quantification to {KINETIC_MODEL}, or {key} to {names[0]}.",
-                )
+    check(values, str(path or "--set"))
     return Recipe(values)
 
 
 def signature(recipe: Recipe, contrast: Contrast) -> str:
     """SHA-256 of all that the maps of one contrast depend on: its keys, and its chosen methods' versions."""
-    chosen = {method.name: method.version for method in chosen_methods(recipe, contrast)}
-    if contrast == "asl" and (recipe["asl.spatial"] or recipe["asl.partial_volume"] == "posterior"):
-        chosen["multi_delay"] = shelf()[
-            "multi_delay"
-        ].version  # their priors are its, whatever else is chosen
-    idle = tuple(f"{contrast}.{name}." for name in shelf() if name not in chosen)
+    used = _used_methods(recipe, contrast)
+    idle = _tables_but(used, contrast)
     values = {
         key: value
         for key, value in recipe.values.items()
         if key.startswith(f"{contrast}.") and not key.startswith(idle)
     }
-    return _digest({**values, **chosen})
+    return _digest({**values, **{name: shelf()[name].version for name in used}})
+
+
+def idle_settings(recipe: Recipe) -> list[str]:
+    """The keys that are not at their default but belong to a method that the recipe does not use: they do nothing."""
+    contrasts: tuple[Contrast, ...] = ("dsc", "asl")
+    idle = tuple(
+        table for contrast in contrasts for table in _tables_but(_used_methods(recipe, contrast), contrast)
+    )
+    return [
+        key for key, value in recipe.values.items() if key.startswith(idle) and value != keys()[key].default
+    ]
 
 
 def chosen_methods(recipe: Recipe, contrast: Contrast) -> list[Method]:
@@ -147,6 +108,23 @@ def chosen_methods(recipe: Recipe, contrast: Contrast) -> list[Method]:
         if recipe["asl.transit_time"] == "given":
             names = ["multi_delay"]
     return [shelf()[name] for name in names]
+
+
+def _used_methods(recipe: Recipe, contrast: Contrast) -> set[str]:
+    """The names of all methods whose parameters the maps depend on."""
+    used = {method.name for method in chosen_methods(recipe, contrast)}
+    if contrast == "asl" and (recipe["asl.spatial"] or recipe["asl.partial_volume"] == "posterior"):
+        used.add("multi_delay")  # their priors are its, whatever else is chosen
+    return used
+
+
+def _tables_but(used: set[str], contrast: Contrast) -> tuple[str, ...]:
+    """How the keys of all other methods of a contrast begin."""
+    return tuple(
+        f"{contrast}.{name}."
+        for name, method in shelf().items()
+        if method.contrast == contrast and name not in used
+    )
 
 
 @cache
