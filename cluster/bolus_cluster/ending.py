@@ -26,13 +26,17 @@ class Ending:
         self._near = threading.Event()
         self._timer = threading.Timer(GRACE, os.kill, (os.getpid(), signal.SIGINT))
         self._timer.daemon = True
-        self._terminated = False
+        self._terminated = self._begun = False
         self.is_lost = False
 
     @property
     def near(self) -> bool:
         """Whether no further scan is to begin."""
         return self._near.is_set()
+
+    def scans_begin(self) -> None:
+        """From now on there may be scans in the air; until now nothing is waited for."""
+        self._begun = True
 
     def draw_no_more(self) -> None:
         """Begin no further scan."""
@@ -50,12 +54,13 @@ class Ending:
             raise Terminated
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
-        if self._terminated:  # asked again: now
-            os.kill(os.getpid(), signal.SIGINT)
-            return
+        at_once = self._terminated or not self._begun  # asked again, or nothing to wait for
         self._terminated = True
         self._near.set()
-        self._timer.start()
+        if at_once:
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            self._timer.start()
 
     @contextmanager
     def watched(self) -> Iterator[None]:

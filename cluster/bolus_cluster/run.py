@@ -47,7 +47,8 @@ class Summary:
 def run_cohort(plan: Plan, watch: Callable[[Row], None] = lambda row: None) -> Summary:
     """Carry out a plan; one bad scan never stops the rest, an end at any moment can be resumed.
 
-    Each finished scan is told to `watch`. A SIGTERM lets the scans in the air land, for GRACE seconds.
+    Each finished scan is told to `watch`. A SIGTERM lets the scans in the air land, for GRACE seconds; before there are
+    any it ends the run at once.
     Raises BolusError where the cohort cannot run: E_LOCKED, E_DEVICE, E_WORKER_DIED, E_TIMEOUT; OSError where
     the output folder cannot be written; KeyboardInterrupt when it was ended from outside.
     """
@@ -98,6 +99,7 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
     crew = crew_of(request, chosen, [task.scan for task in sound])
     jobs = takewhile(lambda _: not end.near, (_job(plan, task, crew.threads) for task in sound))
     if crew.workers == 0:
+        end.scans_begin()
         yield from map(attempt, jobs)
         return
     contrasts = sorted({task.scan.contrast for task in sound})
@@ -106,6 +108,7 @@ def _rows(plan: Plan, end: Ending, chosen: device.Device) -> Generator[Row]:
         client,
         room,
     ):
+        end.scans_begin()
         yield from stream(client, jobs, len(sound), room)
 
 

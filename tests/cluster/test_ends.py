@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bolus_cluster.ending import GRACE
 from bolus_cluster.ledger.lock import LOCKS
 from bolus_cluster.ledger.records import records
 from tests.cluster.saboteur import begin, environment, finish, marks
@@ -53,6 +54,18 @@ def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path,
     assert list((out / LOCKS).iterdir()) == []
     assert go(shared / "data", out).standing == len(landed)
     assert made(out) == made(shared / "maps")
+
+
+def test_sigterm_before_any_scan_waits_for_nothing(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **SLOW))
+    wait_for((out / "recipe.toml").is_file)
+    time.sleep(0.5)  # the run waits for its worker now, which takes longer
+    process.terminate()
+    code, said = finish(process, GRACE - 2)
+    assert code == 143 and "goes on from there" in said, said
+    assert set(states(out).values()) == {"skipped"} and len(states(out)) == 4
+    assert list((out / LOCKS).iterdir()) == []
 
 
 def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(
