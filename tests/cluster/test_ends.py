@@ -16,7 +16,7 @@ import pytest
 from bolus_cluster.ending import GRACE
 from bolus_cluster.ledger.lock import LOCKS
 from bolus_cluster.ledger.records import records
-from tests.cluster.saboteur import begin, environment, finish, marks
+from tests.cluster.saboteur import begin, environment, finish, marks, starts
 from tests.cluster.tools import contents, go
 
 SLOW = {"sub_01_asl": "slow*1", "sub_01_dsc": "slow*1", "sub_02_asl": "slow*1", "sub_02_dsc": "slow*1"}
@@ -52,6 +52,7 @@ def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path,
     landed = [scan for scan, state in found.items() if state == "done"]
     assert 1 <= len(landed) <= 3 and set(found.values()) == {"done", "skipped"}
     assert list((out / LOCKS).iterdir()) == []
+    assert [len(starts(tmp_path, scan)) for scan in landed] == [1] * len(landed), "their process outlived it"
     assert go(shared / "data", out).standing == len(landed)
     assert made(out) == made(shared / "maps")
 
