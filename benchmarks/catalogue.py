@@ -47,7 +47,7 @@ BENCHMARKS = {
     "leakage": Benchmark("benchmarks.dsc.leakage", "What is left of leakage after its correction?"),
     "delays": Benchmark("benchmarks.dsc.delays", "Does flow depend on when the bolus arrives?"),
     "bayes": Benchmark("benchmarks.dsc.bayes", "Is the posterior nearer to the truth than oSVD, and honest?"),
-    "bounds": Benchmark("benchmarks.dsc.bounds", "What can no estimator do better on the same voxels?", note=BOUNDS),
+    "bounds": Benchmark("benchmarks.dsc.bounds", "What can no estimator do better on the same voxels?", False, BOUNDS),
     "asl_mode": Benchmark("benchmarks.asl.mode", "Is the likeliest pair of flow and arrival found?", False),
     "asl_spatial": Benchmark("benchmarks.asl.spatial", "What does the spatial prior gain, and what does it lose?"),
     "asl_arrivals": Benchmark("benchmarks.asl.arrivals", "Does the prior of arrivals hold where blood is late?", False),
