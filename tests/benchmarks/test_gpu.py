@@ -96,13 +96,10 @@ def small():
 @pytest.fixture(scope="module")
 def measured():
     """What every part measures of the stand-in, and four methods: part or name -> its rows."""
-    parts, names = (
-        (limits, stream, tensor, beside, little, files),
-        ("osvd", "csvd", "multi_delay", "kinetic_model"),
-    )
     with stood_in():
-        rows = {part: part.measured() for part in parts}
-        return rows | {name: methods.measure(shelf()[name]) for name in names}
+        rows = {part: part.measured() for part in (limits, stream, tensor, beside, little, files)}
+        named = ("osvd", "csvd", "multi_delay", "kinetic_model")
+        return rows | {name: methods.measure(shelf()[name]) for name in named}
 
 
 def test_the_limits_are_bytes_and_operations_a_second(measured):
