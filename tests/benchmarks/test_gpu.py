@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,50 +42,68 @@ class Idle:
         return {"one": OWN}
 
 
-@pytest.fixture
-def small(monkeypatch):
+@contextmanager
+def stood_in():
     """A GPU that computes nothing, each of whose works takes two milliseconds; and little work for it."""
-    cupy = idle(1 << 28)
-    event = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
-    cupy.cuda.Event, cupy.cuda.get_elapsed_time = lambda: event, lambda begin, end: MILLISECONDS
-    told = {"MultiProcessorCount": 10, "ClockRate": 1_000_000}
-    cupy.cuda.Device = lambda: SimpleNamespace(attributes=told, compute_capability="90")
-    cupy.cuda.runtime.getDeviceProperties = lambda number: {"name": b"a stand-in"}
-    cupy.cuda.runtime.driverGetVersion = cupy.cuda.runtime.runtimeGetVersion = lambda: 13000
-    cupy.__version__, cupy.copyto = "0", np.copyto
-    cupy.ones = lambda shape, dtype: np.ones(shape, dtype).view(There)
-    cupy.matmul = lambda a, b, out=None: None
-    monkeypatch.setattr(device, "cupy", lambda: cupy)
-    monkeypatch.setattr(launch, "compiled", Idle)
-    for part in (beside, clock, files, limits, little, methods, stream, tensor, visit):
-        if hasattr(part, "cupy"):
-            monkeypatch.setattr(part, "cupy", lambda: cupy)
-        if hasattr(part, "select"):
-            monkeypatch.setattr(part, "select", lambda *asked: GPU)
-    sizes = {
-        methods: {"VOXELS": 1024, "DIFFERENT": 64, "BLOCK": 256, "SCAN": 512, "JUDGED": 128},
-        limits: {"COPIED": 1 << 16, "SQUARE": 64, "VOXELS": 256},
-        stream: {"SCAN": 640, "SCANS": 6},
-        tensor: {"SCAN": 512, "WHOLE": 640, "JUDGED": 128},
-        little: {"SHAPE": (24, 24, 4), "PHANTOMS": 1, "SCANS": 3, "LAUNCHES": 2},
-        beside: {"SIDES": (6, 5, 4), "SLAB": (5, 4, 2)},
-        files: {
-            "WHOLE": {"shape": (24, 24, 4), "volumes": 40, "contrasts": ("dsc",)},
-            "PHANTOMS": 1,
-            "COPIES": 3,
-        },
-    }
-    # neighbours of whom nothing is computed make no sense: these are
-    for name in ("spatial", "tissue_posterior"):
-        real = getattr(beside, name)
-        monkeypatch.setattr(beside, name, lambda *given, real=real: real(*given[:-1], cpu()))
-    for part, values in sizes.items():
-        for name, value in values.items():
-            monkeypatch.setattr(part, name, value)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        cupy = idle(1 << 28)
+        event = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
+        cupy.cuda.Event, cupy.cuda.get_elapsed_time = lambda: event, lambda begin, end: MILLISECONDS
+        told = {"MultiProcessorCount": 10, "ClockRate": 1_000_000}
+        cupy.cuda.Device = lambda: SimpleNamespace(attributes=told, compute_capability="90")
+        cupy.cuda.runtime.getDeviceProperties = lambda number: {"name": b"a stand-in"}
+        cupy.cuda.runtime.driverGetVersion = cupy.cuda.runtime.runtimeGetVersion = lambda: 13000
+        cupy.__version__, cupy.copyto = "0", np.copyto
+        cupy.ones = lambda shape, dtype: np.ones(shape, dtype).view(There)
+        cupy.matmul = lambda a, b, out=None: None
+        monkeypatch.setattr(device, "cupy", lambda: cupy)
+        monkeypatch.setattr(launch, "compiled", Idle)
+        for part in (beside, clock, files, limits, little, methods, stream, tensor, visit):
+            if hasattr(part, "cupy"):
+                monkeypatch.setattr(part, "cupy", lambda: cupy)
+            if hasattr(part, "select"):
+                monkeypatch.setattr(part, "select", lambda *asked: GPU)
+        sizes = {
+            methods: {"VOXELS": 1024, "DIFFERENT": 64, "BLOCK": 256, "SCAN": 512, "JUDGED": 128},
+            limits: {"COPIED": 1 << 16, "SQUARE": 64, "VOXELS": 256},
+            stream: {"SCAN": 640, "SCANS": 6},
+            tensor: {"SCAN": 512, "WHOLE": 640, "JUDGED": 128},
+            little: {"SHAPE": (24, 24, 4), "PHANTOMS": 1, "SCANS": 3, "LAUNCHES": 2},
+            beside: {"SIDES": (6, 5, 4), "SLAB": (5, 4, 2)},
+            files: {
+                "WHOLE": {"shape": (24, 24, 4), "volumes": 40, "contrasts": ("dsc",)},
+                "PHANTOMS": 1,
+                "COPIES": 3,
+            },
+        }
+        # neighbours of whom nothing is computed make no sense: these are
+        for name in ("spatial", "tissue_posterior"):
+            real = getattr(beside, name)
+            monkeypatch.setattr(beside, name, lambda *given, real=real: real(*given[:-1], cpu()))
+        for part, values in sizes.items():
+            for name, value in values.items():
+                monkeypatch.setattr(part, name, value)
+        yield
 
 
-def test_the_limits_are_bytes_and_operations_a_second(small):
-    rows = {row["what"]: row["rate"] for row in limits.measured()}
+@pytest.fixture
+def small():
+    """The stand-in, for one test."""
+    with stood_in():
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What every part measures of the stand-in, and four methods: part or name -> its rows."""
+    with stood_in():
+        rows = {part: part.measured() for part in (limits, stream, tensor, beside, little, files)}
+        named = ("osvd", "csvd", "multi_delay", "kinetic_model")
+        return rows | {name: methods.measure(shelf()[name]) for name in named}
+
+
+def test_the_limits_are_bytes_and_operations_a_second(measured):
+    rows = {row["what"]: row["rate"] for row in measured[limits]}
     assert rows["copy, pinned host to device, bytes"] == pytest.approx((1 << 16) / 2e-3)
     assert rows["copy, device to device, bytes read and written"] == pytest.approx((1 << 17) / 2e-3)
     assert rows["float32 operations, by its clock and its units"] == 2 * 10 * 128 * 1e9
@@ -103,8 +122,8 @@ def test_a_method_tells_of_both_machines_a_scan_a_batch_and_every_kernel(small):
     assert f"{REGISTERS} registers and {OWN} bytes" in sums["said"]
 
 
-def test_from_int16_to_maps_is_told_as_a_share_of_the_bus_and_of_what_csvd_could_take(small):
-    csvd, osvd, within = stream.measured()
+def test_from_int16_to_maps_is_told_as_a_share_of_the_bus_and_of_what_csvd_could_take(small, measured):
+    csvd, osvd, within = measured[stream]
     assert (csvd["what"], osvd["what"]) == (
         "csvd, int16 in pinned memory to maps, every voxel",
         "osvd, int16 in pinned memory to maps, the brain",
@@ -124,8 +143,8 @@ def test_the_stored_signal_is_that_of_the_curves():
     np.testing.assert_allclose(-np.log(signal.T / 2000) / 0.03, curves, atol=0.02)
 
 
-def test_what_is_no_method_is_measured_too(small):
-    rows = beside.measured()
+def test_what_is_no_method_is_measured_too(measured):
+    rows = measured[beside]
     assert [row["what"] for row in rows] == [
         "the spatial prior, everything chosen",
         "the mode, its kernels alone, batched",
@@ -134,8 +153,8 @@ def test_what_is_no_method_is_measured_too(small):
     assert all(row["rate"] > 0 for row in rows)
 
 
-def test_tensor_cores_are_compared_with_float32_and_judged_by_float64(small, monkeypatch):
-    rows = {row["what"]: row for row in tensor.measured()}
+def test_tensor_cores_are_compared_with_float32_and_judged_by_float64(small, measured):
+    rows = {row["what"]: row for row in measured[tensor]}
     assert list(rows) == [
         "csvd by tensor cores, its kernel alone",
         "csvd by tensor cores, its kernel alone, batched",
@@ -154,15 +173,15 @@ def test_tensor_cores_are_compared_with_float32_and_judged_by_float64(small, mon
     assert tensor.judged(np.float32([1, 1, np.nan, 1]).view(There), curves, matrix)["failed"]
 
 
-def test_small_scans_are_computed_both_ways_and_a_launch_is_told(small):
-    alone, together, launches = little.measured()
+def test_small_scans_are_computed_both_ways_and_a_launch_is_told(measured):
+    alone, together, launches = measured[little]
     assert alone["rate"] > 0 and together["rate"] > 0
     assert together["what"] == "small ASL scans, many under way" and together["ratio"] > 0
     assert launches["rate"] > 0 and launches["queued"] == pytest.approx(MILLISECONDS / 1000 / clock.LAUNCHES)
 
 
-def test_files_are_compared_with_decoding_them(small):
-    (row,) = files.measured()
+def test_files_are_compared_with_decoding_them(measured):
+    (row,) = measured[files]
     assert row["rate"] > 0 and 0 < row["ratio"] < 2 and row["against"] == "decoding alone, 2 threads"
 
 
@@ -194,11 +213,8 @@ def test_a_part_that_fails_hangs_or_comes_too_late_says_so(monkeypatch):
     assert row["failed"] and "the time was up" in row["said"]
 
 
-def test_targets_of_the_gpu_name_rows_that_a_visit_has(small):
-    parts = limits, stream, tensor, beside, little, files
-    rows = [row for part in parts for row in part.measured()]
-    for name in ("osvd", "csvd", "multi_delay", "kinetic_model"):
-        rows += methods.measure(shelf()[name])
+def test_targets_of_the_gpu_name_rows_that_a_visit_has(measured):
+    rows = [row for part in measured.values() for row in part]
     judged = [target for target in TARGETS if target.benchmark == "gpu"]
     assert len(judged) >= 12
     for target in judged:

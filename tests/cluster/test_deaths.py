@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,13 @@ from tests.cluster.saboteur import begin, environment, finish, marks, starts
 from tests.cluster.tools import contents
 
 SCANS = 6
+Runs = dict[str, tuple[Path, subprocess.Popen[str]]]
+WAITING: dict[str, tuple[str, tuple[object, ...]]] = {
+    "stop*1": ("sub_03_dsc", ()),
+    "freeze*1": ("sub_03_dsc", ()),
+    "sleep": ("sub_01_dsc", ("--deadline", 0.25)),
+}
+"""Deeds after which a run does nothing for a while: the scan that does it, and options."""
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +30,21 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("six") / "data"
     write_cohort(folder, SCANS, shape=(24, 24, 4), volumes=40, contrasts=("dsc",))
     return folder
+
+
+@pytest.fixture(scope="module")
+def begun(six: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """The runs that wait, all at once: folder and process of each."""
+    runs = {}
+    for deed, (scan, options) in WAITING.items():
+        folder = tmp_path_factory.mktemp("waiting")
+        env = environment(folder, **{scan: deed})
+        runs[deed] = folder, begin(six, folder / "out", "--workers", 2, *options, env=env)
+    yield runs
+    for _, process in runs.values():
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            finish(process)
 
 
 def states(out: Path) -> dict[str, str]:
@@ -43,26 +68,26 @@ def test_killers_and_crashers_fail_alone(six: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deed", ["stop*1", "freeze*1"])
-def test_a_worker_that_stands_still_is_replaced_within_30_s(six: Path, tmp_path: Path, deed: str) -> None:
-    env = environment(tmp_path, sub_03_dsc=deed)
-    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, env=env))
+def test_a_worker_that_stands_still_is_replaced_within_30_s(begun: Runs, deed: str) -> None:
+    folder, process = begun[deed]
+    code, said = finish(process)
     assert code == 0, said
-    ((pid, at),) = marks(tmp_path, "sub-03_dsc")
-    first, again = starts(tmp_path, "sub-03_dsc")
+    ((pid, at),) = marks(folder, "sub-03_dsc")
+    first, again = starts(folder, "sub-03_dsc")
     print(f"begun again after {again - first:.1f} s")
     assert again - first < 30 and 0 <= at - first < 5
     assert not Path(f"/proc/{pid}").exists()
-    assert set(states(tmp_path / "out").values()) <= {"done", "done_with_warnings"}
+    assert set(states(folder / "out").values()) <= {"done", "done_with_warnings"}
 
 
-def test_a_scan_past_its_deadline_fails_alone(six: Path, tmp_path: Path) -> None:
-    env = environment(tmp_path, sub_01_dsc="sleep")
-    code, said = finish(begin(six, tmp_path / "out", "--workers", 2, "--deadline", 0.25, env=env))
+def test_a_scan_past_its_deadline_fails_alone(begun: Runs) -> None:
+    folder, process = begun["sleep"]
+    code, said = finish(process)
     assert code == 1, said
-    found = states(tmp_path / "out")
+    found = states(folder / "out")
     assert found.pop("sub-01_dsc") == "E_TIMEOUT"
     assert set(found.values()) <= {"done", "done_with_warnings"} and len(found) == SCANS - 1
-    assert len(marks(tmp_path, "sub-01_dsc")) == 2
-    assert list(contents(tmp_path / "out" / ".bolus" / "scans")) == sorted(
+    assert len(marks(folder, "sub-01_dsc")) == 2
+    assert list(contents(folder / "out" / ".bolus" / "scans")) == sorted(
         f"sub-0{n}_dsc.json" for n in range(1, 7)
     )

@@ -20,6 +20,8 @@ from tests.cluster.saboteur import begin, environment, finish, marks, starts
 from tests.cluster.tools import contents, go
 
 SLOW = {"sub_01_asl": "slow*1", "sub_01_dsc": "slow*1", "sub_02_asl": "slow*1", "sub_02_dsc": "slow*1"}
+HALF = {"sub_01_asl": "slow*1", "sub_01_dsc": "slow*1"}
+"""Enough for two runs that begin together to meet; of two shards each has one."""
 
 
 def wait_for(found: object, seconds: float = 60) -> None:
@@ -88,7 +90,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(
 
 def test_of_two_runs_at_once_one_is_refused_with_the_name_of_the_other(shared: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    env = environment(tmp_path, **SLOW)
+    env = environment(tmp_path, **HALF)
     pair = [begin(shared / "data", out, "--workers", 1, env=env) for _ in range(2)]
     ends = [finish(process) for process in pair]
     assert sorted(code for code, _ in ends) == [0, 3]
@@ -100,7 +102,7 @@ def test_of_two_runs_at_once_one_is_refused_with_the_name_of_the_other(shared: P
 
 def test_shards_at_once_do_nothing_twice(shared: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    env = environment(tmp_path, **SLOW)
+    env = environment(tmp_path, **HALF)
     pair = [
         begin(shared / "data", out, "--workers", 0, "--shard", f"{number}/2", env=env) for number in (1, 2)
     ]
@@ -112,7 +114,7 @@ def test_shards_at_once_do_nothing_twice(shared: Path, tmp_path: Path) -> None:
 
 def test_status_tells_of_a_run_from_another_process(shared: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    deeds = SLOW | {"sub_02_asl": "slower*1", "sub_02_dsc": "slower*1"}
+    deeds = {"sub_02_asl": "slower*1", "sub_02_dsc": "slower*1"}
     process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **deeds))
     command = [sys.executable, "-c", "from bolus_cluster.cli import main; main()", "status", str(out)]
     try:
@@ -123,6 +125,7 @@ def test_status_tells_of_a_run_from_another_process(shared: Path, tmp_path: Path
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert f"process {process.pid}" in said and "scans/h" in said and "of 4" in said
     finally:
+        os.killpg(process.pid, signal.SIGKILL)
         finish(process)
 
 

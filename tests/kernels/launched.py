@@ -10,7 +10,7 @@ import numba.cuda.dispatcher
 import numpy as np
 import pytest
 from cuda.bindings import nvjitlink
-from numba import cuda
+from numba.cuda import compiler
 
 from bolus_kernels import device
 from bolus_kernels.cuda import launch
@@ -88,15 +88,23 @@ def launches(name):
 
 
 @cache
-def ptx(body, signature, capability):
-    """A kernel compiled to PTX for one architecture; nested functions ask for a device, so one stands in."""
+def lowered(body, signature):
+    """A kernel as Numba hands it to NVVM, the same for every architecture; nested functions ask for a device."""
 
     class Stand:
-        compute_capability = capability
+        compute_capability = (9, 0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: Stand)
-        return cuda.compile_ptx(body, signature, cc=capability)[0]
+        return compiler._compile_pyfunc_with_fixup(
+            body, signature, device=False, cc=Stand.compute_capability, abi="numba"
+        )[0]
+
+
+@cache
+def ptx(body, signature, capability):
+    """A kernel compiled to PTX for one architecture."""
+    return lowered(body, signature).get_asm_str(cc=capability)
 
 
 def idle(memory=MEMORY, there=There):

@@ -6,10 +6,9 @@ import sys
 import numpy as np
 
 from benchmarks import example
-from bolus_kernels import device
 from bolus_kernels.asl.mode import mode
 from bolus_kernels.shelf import shelf
-from tests.kernels.simulated_gpu import stand_in
+from tests.kernels.simulated_gpu import simulator
 
 
 def modes_on(where):
@@ -24,5 +23,4 @@ def modes_on(where):
 
 if __name__ == "__main__":
     assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    device.cupy = stand_in
-    np.savez(sys.argv[1], **modes_on(device.Device("cuda", "simulated")))
+    np.savez(sys.argv[1], **modes_on(simulator()))

@@ -5,9 +5,8 @@ import sys
 
 import numpy as np
 
-from bolus_kernels import device
 from bolus_kernels.asl.partial_volume.regression import pure_signals
-from tests.kernels.simulated_gpu import stand_in
+from tests.kernels.simulated_gpu import simulator
 
 SHAPE, REACH, VOLUMES = (9, 8, 3), 2, 4
 
@@ -35,5 +34,4 @@ def regressed(where):
 
 if __name__ == "__main__":
     assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    device.cupy = stand_in
-    np.savez(sys.argv[1], **regressed(device.Device("cuda", "simulated")))
+    np.savez(sys.argv[1], **regressed(simulator()))

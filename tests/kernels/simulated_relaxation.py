@@ -5,13 +5,12 @@ import sys
 
 import numpy as np
 
-from bolus_kernels import device
 from bolus_kernels.device import from_device, is_on_device
 from bolus_kernels.dsc.concentration import relaxation
 from bolus_kernels.dsc.echo import Echo
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.shelf import shelf
-from tests.kernels.simulated_gpu import There, stand_in
+from tests.kernels.simulated_gpu import There, simulator
 
 TIMES, VOXELS, BASELINE = 24, 40, (2, 7)
 DTYPES = (np.int16, np.uint16, np.int32, np.float32)
@@ -84,6 +83,5 @@ def chained(where):
 
 if __name__ == "__main__":
     assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    device.cupy = stand_in
-    simulated = device.Device("cuda", "simulated")
+    simulated = simulator()
     np.savez(sys.argv[1], **converted(simulated), **chained(simulated))

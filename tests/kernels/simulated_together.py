@@ -6,12 +6,11 @@ import sys
 import numpy as np
 
 from benchmarks import example
-from bolus_kernels import device
 from bolus_kernels.asl.joined import joined
 from bolus_kernels.asl.mode import mode
 from bolus_kernels.asl.protocol import ArrivalPrior
 from bolus_kernels.shelf import shelf
-from tests.kernels.simulated_gpu import stand_in
+from tests.kernels.simulated_gpu import simulator
 
 SIZES = 7, 4, 6
 
@@ -60,5 +59,4 @@ def run(where):
 
 if __name__ == "__main__":
     assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    device.cupy = stand_in
-    np.savez(sys.argv[1], **run(device.Device("cuda", "simulated")))
+    np.savez(sys.argv[1], **run(simulator()))

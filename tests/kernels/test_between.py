@@ -1,5 +1,6 @@
 """The peak of a residue between its samples: the highest there is, at the delay that was put in, and only on request."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -87,10 +88,16 @@ def test_no_time_of_any_curve_is_higher(times: int, band: float) -> None:
     no_higher(found, 1.0, 1.0)
 
 
+@cache
+def many(snr: float | None) -> tuple[Array, DscProtocol]:
+    """Curves for every method, which takes them as they are, and their protocol."""
+    return example.dsc(3000, 31, snr)
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("snr", [None, 50.0, 20.0])
 def test_no_time_of_a_residue_is_higher(name: str, snr: float | None) -> None:
-    curves, protocol = example.dsc(3000, 31, snr)
+    curves, protocol = many(snr)
     found = maps_of(name, curves, protocol._replace(residue=True))
     no_higher(found, 6000 * protocol.density_factor, TR)
 

@@ -2,10 +2,11 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
-from numba import cuda, float32, int64
+from numba import cuda, float32, float64, int64
 
 import bolus_kernels
 from bolus_kernels.asl import kinetics
@@ -13,7 +14,7 @@ from bolus_kernels.scalar import exp, log
 from tests.kernels.launched import RUNS, launches, ptx, taken
 
 CAPABILITIES = [(8, 0), (9, 0)]
-VECTOR = float32[::1]
+VECTOR, DOUBLES = float32[::1], float64[::1]
 SUMS = {".reg", "ld", "st", "mov", "cvt", "add", "mul", "fma"}
 IN_DOUBLE = {
     "_weighted_sums": SUMS,  # areas, K1 and K2 are differences of large sums: double precision on the CPU as well
@@ -109,8 +110,9 @@ def test_a_double_precision_literal_is_refused():
         without_double(planted, (VECTOR,), (9, 0))
 
 
+@cache
 def _keeping(count):
-    """A kernel that has so many numbers at hand at once: all are read before one is written."""
+    """A kernel that has so many numbers at hand at once, of two registers each: all are read before one is written."""
     lines = ["def planted(x, y):", "    i = cuda.grid(1)"]
     lines += [f"    a{k} = x[i + {k}]" for k in range(count)]
     lines += [f"    y[i + {k}] = a{k} * a{count - 1 - k}" for k in range(count)]
@@ -121,11 +123,11 @@ def _keeping(count):
 
 @every_capability
 def test_a_kernel_that_spills_is_refused(capability):
-    within_limits(_keeping(20), (VECTOR, VECTOR), capability)
+    within_limits(_keeping(10), (DOUBLES, DOUBLES), capability)
     with pytest.raises(AssertionError, match=r"planted: \d+ registers"):
-        within_limits(_keeping(120), (VECTOR, VECTOR), capability)
+        within_limits(_keeping(60), (DOUBLES, DOUBLES), capability)
     with pytest.raises(AssertionError, match=r"planted: \d+ bytes spilled"):
-        within_limits(_keeping(300), (VECTOR, VECTOR), capability)
+        within_limits(_keeping(150), (DOUBLES, DOUBLES), capability)
 
 
 def test_a_kernel_with_an_array_of_its_own_is_refused():
@@ -141,12 +143,13 @@ def test_a_kernel_with_an_array_of_its_own_is_refused():
         within_limits(planted, (VECTOR, int64[::1]), (9, 0))
 
 
+def _shared(time, arrival, out):
+    i = cuda.grid(1)
+    out[i] = kinetics.pcasl(time[i], arrival[i], time[0], arrival[0], arrival[1])
+    out[i] += kinetics.pasl(time[i], arrival[i], time[0], arrival[0], arrival[1])
+    out[i] += exp(time[i]) + log(arrival[i])
+
+
 @every_capability
 def test_the_functions_that_both_machines_share_compile_without_double_precision(capability):
-    def one(time, arrival, out):
-        i = cuda.grid(1)
-        out[i] = kinetics.pcasl(time[i], arrival[i], time[0], arrival[0], arrival[1])
-        out[i] += kinetics.pasl(time[i], arrival[i], time[0], arrival[0], arrival[1])
-        out[i] += exp(time[i]) + log(arrival[i])
-
-    without_double(one, (VECTOR, VECTOR, VECTOR), capability)
+    without_double(_shared, (VECTOR, VECTOR, VECTOR), capability)
