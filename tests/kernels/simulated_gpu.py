@@ -26,7 +26,7 @@ from bolus_kernels.dsc.protocol import DscProtocol  # noqa: E402
 from bolus_kernels.shelf import shelf  # noqa: E402
 
 GPU = device.Device("cuda", "simulated")
-VOXELS, FEWER = 60, {"bayes": 12, "gamma_variate": 24, "kinetic_model": 30}
+VOXELS, FEWER = 60, {"bayes": 12, "gamma_variate": 24}
 """Voxels of a case; fewer where one takes the simulator long."""
 OF_READOUTS = ("multi_delay", "kinetic_model")
 MEMORY = 1 << 20
