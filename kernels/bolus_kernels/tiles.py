@@ -18,8 +18,10 @@ FINITE = np.float32(3e38)
 
 
 def time_major(curves: NDArray[Any]) -> NDArray[np.float32]:
-    """Curves (n, t) as (t, n) float32 in memory; nothing is copied when they come as a file has them."""
-    return np.ascontiguousarray(curves.T, np.float32)
+    """Curves (n, t) as (t, n) float32 to read; nothing is copied when they come as a file has them."""
+    by_time = np.ascontiguousarray(curves.T, np.float32)
+    by_time.flags.writeable = False  # one compiled kernel, whether or not the caller's array may be written
+    return by_time
 
 
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:

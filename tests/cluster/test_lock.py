@@ -171,6 +171,24 @@ def test_what_a_dead_run_left_is_taken_over_and_swept(tmp_path: Path) -> None:
     assert list((tmp_path / LOCKS).iterdir()) == []
 
 
+def test_a_lock_half_written_is_swept_once_nobody_writes_it(tmp_path: Path) -> None:
+    with held(tmp_path, 1):
+        (mine,) = (path.name for path in (tmp_path / LOCKS).iterdir())
+    started = mine.replace(f"-{os.getpid()}-", "-{}-")
+    own, dead = (
+        tmp_path / LOCKS / f"{HIDDEN}12345678-{started.format(pid)}" for pid in (os.getpid(), dead_process())
+    )
+    elsewhere = dead.with_name(dead.name.replace(started.split("-{")[0], "another-host-01234567"))
+    for path in (own, dead, elsewhere):
+        path.write_bytes(b"{")
+    with held(tmp_path, 1):
+        assert own.exists() and elsewhere.exists() and not dead.exists()
+    for path in (own, elsewhere):
+        os.utime(path, (0, 0))
+    with held(tmp_path, 1):
+        assert not own.exists() and not elsewhere.exists()
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_of_two_shards_the_last_to_leave_sweeps(tmp_path: Path, alone: bool) -> None:
     path = lock(tmp_path, shard=[1, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -61,15 +62,7 @@ class Holder:
 
     def is_gone(self) -> bool:
         """Whether its process is certainly dead: of another host only silence tells, in time."""
-        if self.place != _place():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
+        return self.place == _place() and _is_dead(self.pid)
 
 
 class Lock:
@@ -133,7 +126,7 @@ def held(
         platform.node(), os.getpid(), _place(), since, scans, shard, tuple(sorted(participants)), work
     )
     # First raise the own flag, then look for others: of two that start at once neither can miss the other.
-    path = out / LOCKS / f"{mine.host}-{mine.pid}-{uuid4().hex[:8]}.json"
+    path = out / LOCKS / f"{mine.host}-{_short(mine.place)}-{mine.pid}-{uuid4().hex[:8]}.json"
     lock = Lock(path, mine, lost)
     try:
         for file, other in holders(out).items():
@@ -218,6 +211,10 @@ def _place() -> str:
         return platform.node()
 
 
+def _short(place: str) -> str:
+    return hashlib.sha256(place.encode()).hexdigest()[:8]
+
+
 def _text(holder: Holder) -> bytes:
     return json.dumps(asdict(holder)).encode()
 
@@ -253,5 +250,21 @@ def _sweep(out: Path) -> None:
     old = time.time() - 2 * PATIENCE
     for file in (out / LOCKS).glob(f"{HIDDEN}*"):
         with suppress(FileNotFoundError):
-            if file.stat().st_mtime < old:
+            if file.stat().st_mtime < old or _wrote_no_more(file.stem):
                 file.unlink()
+
+
+def _wrote_no_more(name: str) -> bool:
+    """Whether a lock of such a name belongs to a process of this place that is dead."""
+    *_, place, pid, _ = ["", "", *name.split("-")]
+    return place == _short(_place()) and pid.isdecimal() and _is_dead(int(pid))
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
