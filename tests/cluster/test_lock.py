@@ -133,8 +133,10 @@ def test_a_run_that_lost_the_folder_is_told(tmp_path: Path) -> None:
     lost = threading.Event()
     with held(tmp_path, 1, lost=lost.set):
         (mine,) = holders(tmp_path)
-        mine.unlink()
-        assert lost.wait(5)
+        until = time.monotonic() + 5
+        while not lost.wait(0.2) and time.monotonic() < until:  # a beat just then would put it there again
+            mine.unlink(missing_ok=True)
+        assert lost.is_set()
 
 
 def test_a_beat_says_how_far_the_run_is(tmp_path: Path) -> None:
