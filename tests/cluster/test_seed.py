@@ -13,7 +13,7 @@ import pytest
 
 from bolus.recipe import load
 from bolus_cluster.plan import Request, plan
-from bolus_cluster.workers.seed import CONTRASTS, IMPORTED, PLACE, RECIPE, RUN
+from bolus_cluster.workers.seed import COMPILES, CONTRASTS, IMPORTED, PLACE, RECIPE, RUN
 from bolus_cluster.workers.settings import ONE_THREAD
 from tests.cluster.tools import bolus
 
@@ -52,6 +52,29 @@ def test_what_it_cannot_load_it_leaves_to_the_scans(tmp_path: Path) -> None:
     lines = "\n".join(f"import {name}" for name in IMPORTED) + "\nprint('there')"
     said, error = python(lines, **{PLACE: str(tmp_path)}).communicate(timeout=300)
     assert said == "there\n", error
+
+
+def test_a_folder_that_it_put_something_into_just_as_it_was_removed_does_not_hold_it(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / RUN).write_text(str(os.getpid()))
+    with python("\n".join(f"import {name}" for name in IMPORTED), **{PLACE: str(place)}) as process:
+        until = time.monotonic() + 60
+        while not looks_round(process.pid):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        (place / COMPILES).touch()
+        (place / RUN).unlink()
+        process.wait(10)
+    assert not place.exists()
+
+
+def looks_round(pid: int) -> bool:
+    """Whether a process answers the alarm at which it looks whether anybody waits for it."""
+    (caught,) = (
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")
+    )
+    return bool(int(caught.split()[1], 16) >> (signal.SIGALRM - 1) & 1)
 
 
 TOLD = "tell(Kernels(load(None), ('asl', 'dsc')))"

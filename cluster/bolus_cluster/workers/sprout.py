@@ -69,10 +69,10 @@ def _warming(place: Path, recipe: Recipe, contrast: Contrast) -> int:
 
 @contextmanager
 def _wanted(place: Path, parent: int) -> Iterator[None]:
-    """End this process, whatever it is at, soon after its parent or the folder is gone; it has no thread for that."""
+    """End this process, whatever it is at, soon after its parent or RUN is gone; it has no thread for that."""
 
     def look(number: int, frame: FrameType | None) -> None:
-        if os.getppid() != parent or not place.exists():
+        if os.getppid() != parent or not (place / RUN).exists():
             shutil.rmtree(place, ignore_errors=True)
             os._exit(0)
 
