@@ -12,8 +12,10 @@ from bolus.compute import compute
 from bolus.errors import BolusError
 from bolus.prepare import prepare
 from bolus.prepare.asl import noise_of
-from bolus_kernels.asl.evidence import SPACING, SPREAD, arrival_evidence
+from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.mode import mode
+from bolus_kernels.asl.points import SPACING
+from bolus_kernels.asl.scatter import WIDTHS
 from bolus_kernels.device import cpu
 from bolus_kernels.shelf import shelf
 from tests.engine.made import asl_series, recipe, volume
