@@ -20,7 +20,8 @@ TYPICAL = 60.0
 
 
 def log_evidence(
-    curve: Array, protocol: AslProtocol, voxel: int, flow: tuple[float, float], att: float, variances: Array, tail: float
+    curve: Array, protocol: AslProtocol, voxel: int, flow: tuple[float, float], att: float, variances: Array,
+    tail: float,
 ) -> Array:  # fmt: skip
     """log p(y | ATT ~ about att with each of the variances (s^2)), less a constant; curve : (t,), flow : mean, SD, 1/s.
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks import example
-from benchmarks.reference import asl
+from benchmarks.reference import asl, scatter
 from benchmarks.reference import evidence as reference
-from benchmarks.reference import scatter
-from bolus_kernels.asl.evidence import FED, SPREAD, TAIL, arrival_evidence
-from bolus_kernels.asl.points import SPACING, lattice
+from bolus_kernels.asl.evidence import FED, TAIL, arrival_evidence
+from bolus_kernels.asl.points import SPACING, SPREAD, lattice
 from bolus_kernels.asl.scatter import ASKED, ROUNDS, WIDTHS
 from bolus_kernels.device import cpu
 from bolus_kernels.shelf import shelf
@@ -65,7 +64,7 @@ def test_either_side_expects_its_own_arrival(labeling):
     x = np.unravel_index(ALL, SHAPE, order="F")[0]
     for side in (x < 5, x > 12):
         assert found.mean[side].mean() == pytest.approx(att[side].mean(), abs=0.05)
-        assert found.sd[side] == pytest.approx(SPREAD, abs=0.05)
+        assert found.sd[side].max() < 0.25  # arrivals scatter by 0.15 s on either side
 
 
 @pytest.mark.parametrize("labeling", ["PCASL", "CASL", "PASL"])
@@ -78,7 +77,7 @@ def test_noise_alone_a_voxel_alone_and_one_delay_leave_the_literature(labeling):
         sd, abs=0.1
     )
     one = arrival_evidence(curves[:1], protocol.rows(slice(0, 1)), USUAL, ALL[:1], SHAPE, SIZE)
-    assert one.mean == pytest.approx(mean, abs=0.4) and SPREAD < one.sd <= sd
+    assert one.mean == pytest.approx(mean, abs=0.4) and 0.4 < one.sd <= sd
     alone = protocol._replace(
         post_labeling_delay=np.full(curves.shape[1], 1.8), labeling_duration=np.full(curves.shape[1], 0.7)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.asl.multi_delay import LITERATURE, labels_of, prior_of
 from bolus_kernels.asl.nodes import average
-from bolus_kernels.asl.points import around, between, lattice
+from bolus_kernels.asl.points import SPREAD, around, expected, lattice
 from bolus_kernels.asl.posterior import FLOW_UNIT
 from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
 from bolus_kernels.asl.scatter import Seen, scattered
@@ -22,8 +23,6 @@ from bolus_kernels.tiles import FINITE, TILE, gather, time_major
 
 Array = NDArray[np.float32]
 
-SPREAD = 0.6
-"""s, by how much arrivals may differ within a region, tissues among them, where regions are weighed with each other."""
 TAIL = 2 / 15
 """Of the prior: the log density falls by 4 at most. With less, a voxel whose blood comes 1.3 s after that of the region
 around it is pulled: in pulsed scans its intervals miss."""
@@ -81,19 +80,15 @@ def arrival_evidence(
     told = np.zeros((known.size, 2), np.float32)  # certainty, 1/s^2, and that times the arrival, s
     fed = np.square(np.maximum(found.flow, ZERO) / found.flow_sd)
     fed, without = fed / (fed + np.float32(FED**2)), np.float32(sd**-2)
-    certainty = fed / np.minimum(np.float32(SPREAD**2) + found.arrival_sd**2, np.float32(sd**2))
+    certainty = fed / np.minimum(SPREAD**2 + found.arrival_sd**2, np.float32(sd**2))
     told[known, 0] = certainty + (1 - fed) * without
     told[known, 1] = certainty * found.arrival + (1 - fed) * without * np.float32(literature.mean)
-    arrival, variance = (np.full(len(curves), one, np.float32) for one in (literature.mean, sd**2))
-    _expect(told, voxels, grid, arrival, variance)
-    unknown = np.maximum(variance - np.float32(SPREAD**2), ZERO)
     flow = np.zeros((known.size, 2), np.float32)
     flow[known, 0] = np.maximum(found.flow, ZERO)
     flow[known, 1] = found.flow**2 + found.flow_sd**2  # flows of a region may differ by as much as they are
-    scatter = np.where(known, scattered(seen, labels, grid, flow, arrival, unknown, latest, TAIL), ZERO)
-    within = np.full(len(curves), sd**2, np.float32)
-    between(scatter, voxels, grid, within)
-    spread = np.sqrt(np.minimum(within + unknown, np.float32(sd**2)))
+    scatter = scattered(seen, labels, grid, told, flow, latest, TAIL)
+    arrival, spread = (np.full(len(curves), one, np.float32) for one in (literature.mean, sd))
+    _expect(told, scatter, voxels, grid, arrival, spread)
     return ArrivalPrior(arrival, spread, TAIL, f"evidence of {share.size} regions")
 
 
@@ -130,16 +125,14 @@ def _gather(
 
 
 @kernel
-def _expect(told: Any, voxels: Any, grid: Any, arrival: Any, variance: Any) -> None:
-    """Mean (s) and variance (s^2) of each voxel's arrival, where a point around it knows any."""
+def _expect(told: Any, scatter: Any, voxels: Any, grid: Any, arrival: Any, spread: Any) -> None:
+    """Mean and SD of each voxel's arrival, s, where a point around it knows any; no SD is more than there was."""
     point, near = np.empty(8, np.int64), np.empty(8, np.float32)
     for v in range(voxels.size):
         around(voxels[v], grid, point, near)
-        precision, expected, whole = ZERO, ZERO, ZERO
-        for corner in range(8):
-            share = near[corner] * told[point[corner], 0]
-            precision += share
-            whole += near[corner] if share > ZERO else ZERO
-            expected += near[corner] * told[point[corner], 1]
-        if precision > ZERO:
-            arrival[v], variance[v] = expected / precision, whole / precision
+        mean, unknown, whole = expected(told, point, near)
+        if whole > ZERO:
+            within = ZERO
+            for corner in range(8):
+                within += near[corner] * scatter[point[corner]] if told[point[corner], 0] > ZERO else ZERO
+            arrival[v], spread[v] = mean, min(sqrt(within / whole + unknown), spread[v])

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bolus_kernels.jit import kernel, part
+from bolus_kernels.jit import part
 
 Array = NDArray[np.float32]
 
 SPACING = 12.0
 """mm, between the points that regions are around: more, and a late territory is taken for the tissue beside it; less,
 and white matter has no signal of its own. Results differ little between 10 and 16."""
+SPREAD = np.float32(0.6)
+"""s, by how much arrivals may differ within a region, tissues among them, where points are weighed with each other."""
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -54,16 +56,17 @@ def around(voxel: int, grid: Any, point: Any, near: Any) -> None:
         stride, step = stride * grid.points[axis], 2 * step
 
 
-@kernel
-def between(told: Any, voxels: Any, grid: Any, mean: Any) -> None:
-    """Each voxel's mean of what the points around it are told, (points,), by nearness, where any is told above 0."""
-    point, near = np.empty(8, np.int64), np.empty(8, np.float32)
-    for v in range(voxels.size):
-        around(voxels[v], grid, point, near)
-        total, whole = ZERO, ZERO
-        for corner in range(8):
-            at = point[corner]
-            total += near[corner] * told[at]
-            whole += near[corner] if told[at] > ZERO else ZERO
-        if whole > ZERO:
-            mean[v] = total / whole
+@part
+def expected(told: Any, point: Any, near: Any) -> Any:
+    """Mean (s) of a voxel's arrival, by nearness and certainty, and the variance of that mean itself (s^2).
+
+    told : (points, 2), how certain each is of an arrival SPREAD about its own, 1/s^2, and that times its own, s; 0
+    where it knows of none. Third, the nearness of those that know.
+    """
+    precision, total, whole = ZERO, ZERO, ZERO
+    for corner in range(8):
+        share = near[corner] * told[point[corner], 0]
+        precision += share
+        whole += near[corner] if share > ZERO else ZERO
+        total += near[corner] * told[point[corner], 1]
+    return total / precision, max(whole / precision - SPREAD * SPREAD, ZERO), whole

@@ -25,7 +25,7 @@ from bolus_kernels.asl.nodes import (
     summarise,
     tabulate,
 )
-from bolus_kernels.asl.points import Lattice, around
+from bolus_kernels.asl.points import Lattice, around, expected
 from bolus_kernels.asl.posterior import FAINTEST, score_nodes
 from bolus_kernels.asl.prior import believed
 from bolus_kernels.asl.spatial.belief import local
@@ -61,32 +61,29 @@ class Seen(NamedTuple):
 
 
 def scattered(
-    seen: Seen, labels: Labels, grid: Lattice, flow: Array, arrival: Array, unknown: Array, latest: np.float32,
-    tail: float,
-) -> Array:  # fmt: skip
+    seen: Seen, labels: Labels, grid: Lattice, told: Array, flow: Array, latest: np.float32, tail: float
+) -> Array:
     """Variance of the arrivals in the region around each point, (points,) s^2: the mean over WIDTHS by their evidence.
 
-    flow : (points, 2), of the region, 1/s, and the variance that its voxels' flows have about it. arrival, unknown :
-    (n,), s and s^2, what is expected of a voxel and the variance that this has itself. The evidence of a width in a
-    voxel is p(y | width), flow and arrival integrated out on one grid; a region's is the product over its voxels, each
-    to the power of its nearness. How common each width is, is learned from all regions (EM): a region whose voxels
-    tell little is taken to be like the rest of the scan.
+    told : (points, 2), of arrivals, as `expected` says. flow : (points, 2), of the region, 1/s, and the variance of its
+    voxels' flows about that. The evidence of a width in a voxel is p(y | width), flow and arrival integrated out
+    on one grid; a region's is the product over its voxels, each to the power of its nearness. How common each width
+    is, is learned from all regions (EM): one whose voxels tell little is taken to be like the rest of the scan.
     """
     widths, heard = np.array(WIDTHS, np.float32), np.zeros(len(flow))
     evidence, share = np.zeros((len(flow), len(WIDTHS))), np.full(len(WIDTHS), 1 / len(WIDTHS))
-    _ask(*seen, labels, grid, flow, arrival, unknown, latest, np.float32(tail), widths, evidence, heard)
+    _ask(*seen, labels, grid, told, flow, latest, np.float32(tail), widths, evidence, heard)
     likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    for _ in range(ROUNDS):
-        weight = share * likely
-        weight /= weight.sum(axis=1, keepdims=True)
-        share = weight[heard > 0].mean(axis=0) if heard.any() else share
-    return np.asarray(weight @ np.square(WIDTHS), np.float32)
+    telling = likely[heard > 0]
+    for _ in range(ROUNDS if len(telling) else 0):
+        share *= telling.T @ (1 / (telling @ share)) / len(telling)
+    return np.asarray(likely @ (share * np.square(WIDTHS)) / (likely @ share), np.float32)
 
 
 @kernel
 def _ask(
     curves: Any, column: Any, rate: Any, late: Any, noise: Any, position: Any, usable: Any, labels: Any, grid: Any,
-    flow: Any, arrival: Any, unknown: Any, latest: Any, tail: Any, widths: Any, evidence: Any, heard: Any,
+    told: Any, flow: Any, latest: Any, tail: Any, widths: Any, evidence: Any, heard: Any,
 ) -> None:  # fmt: skip
     """Of each point, the sum over its voxels of the log evidence of each width, by nearness, and of the nearness."""
     delays = labels.time.size
@@ -102,14 +99,13 @@ def _ask(
             continue
         summarise(curves[:, v], column, labels.pairs, mean)
         around(position[v], grid, point, near)
-        expected, variance = ZERO, ZERO
+        middle, variance = ZERO, ZERO
         for corner in range(8):
-            expected += near[corner] * flow[point[corner], 0]
+            middle += near[corner] * flow[point[corner], 0]
             variance += near[corner] * flow[point[corner], 1]
-        prior = local(expected, sqrt(variance), arrival[v], UNTOLD, noise[v], latest)
-        _evidence(
-            mean, rate[v], late[v], arrival[v], unknown[v], labels, prior, tail, widths, table, nodes, own
-        )
+        arrival, unknown, _ = expected(told, point, near)
+        prior = local(middle, sqrt(variance), arrival, UNTOLD, noise[v], latest)
+        _evidence(mean, rate[v], late[v], unknown, labels, prior, tail, widths, table, nodes, own)
         for corner in range(8):
             for i in range(widths.size):
                 evidence[point[corner], i] += near[corner] * own[i]
@@ -118,7 +114,7 @@ def _ask(
 
 @finite_part
 def _evidence(
-    mean: Any, rate: Any, slice_delay: Any, arrival: Any, unknown: Any, labels: Any, prior: Any, tail: Any, widths: Any,
+    mean: Any, rate: Any, slice_delay: Any, unknown: Any, labels: Any, prior: Any, tail: Any, widths: Any,
     table: Any, grid: Grid, own: Any,
 ) -> None:  # fmt: skip
     """Of one voxel, the log evidence of each width, (widths,), but for a number that all have in common.
@@ -140,7 +136,7 @@ def _evidence(
         precision = ONE / (widths[i] * widths[i] + unknown)
         total, likely = ZERO, ZERO
         for j in range(len(grid.nodes)):
-            belief = SHARE[j] * exp(believed(step * PLACE[j] - arrival, precision, tail))
+            belief = SHARE[j] * exp(believed(step * PLACE[j] - prior.arrival, precision, tail))
             total += belief
             likely += belief * work[WEIGHT + j]
         own[i] = log(likely / total)
