@@ -62,14 +62,14 @@ def log_evidence(
 
 def scattered(
     curves: Array, protocol: AslProtocol, asked: Array, regions: list[tuple[Array, Posterior]], att: Array,
-    unknown: Array, widths: Array, tail: float, rounds: int,
+    unknown: Array, widths: Array, tail: float, rounds: int, step: int,
 ) -> list[float]:  # fmt: skip
     """Variance of arrivals in each region, s^2: the mean of the widths' squares, weighed by evidence and frequency.
 
-    regions : how near each voxel is, (n,), and what the mean curve says. asked : bool (n,). att, unknown : (n,), s and
-    s^2, mean of the arrival that a voxel expects and the variance of that mean. Of region r and width k the evidence
-    is E_rk = prod_v p(y_v | width_k)^nearness; p_k, how common widths are, starts equal and is the mean over regions of
-    p_k E_rk / sum_j p_j E_rj, `rounds` times.
+    regions : how near each voxel is, (n,), and what the mean curve says. asked : bool (n,), one in `step`. att,
+    unknown : (n,), s and s^2, mean of the arrival that a voxel expects and the variance of that mean. Of region r and
+    width k the evidence is E_rk = prod_v p(y_v | width_k)^(step nearness); p_k, how common widths are, starts equal and
+    is the mean over regions of p_k E_rk / sum_j p_j E_rj, `rounds` times.
     """
     near = np.array([weight for weight, _ in regions])
     mean = near.T @ np.array([max(found.cbf, 0.0) / 6000 for _, found in regions])
@@ -78,10 +78,10 @@ def scattered(
     for v in np.flatnonzero(asked):
         flow = float(mean[v]), float(spread[v])
         own[v] = log_evidence(curves[v], protocol, v, flow, att[v], widths**2 + unknown[v], tail)
-    evidence = near @ own
+    evidence = step * (near @ own)
     likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
     heard, common = near @ asked > 0, np.full(len(widths), 1 / len(widths))
     for _ in range(rounds):
-        weight = common * likely / (likely @ common)[:, None]
-        common = weight[heard].mean(axis=0)
+        common = (common * likely / (likely @ common)[:, None])[heard].mean(axis=0)
+    weight = common * likely / (likely @ common)[:, None]
     return [float(one) for one in weight @ widths**2]

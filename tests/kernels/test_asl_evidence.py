@@ -45,12 +45,12 @@ def test_it_is_what_the_reference_says(labeling, noise):
     prior = asl.Prior(*EXPECTED[labeling], USUAL["cbf_sd"], USUAL["noise_weight"])
     near = reference.nearness(voxels, SHAPE, SIZE, SPACING)
     regions = [(weight, reference.region(curves, protocol, weight, prior)) for weight in near.values()]
-    mean, sd = reference.expected(regions, prior, SPREAD, FED)
+    mean, variance, apart = reference.expected(regions, prior, SPREAD, FED)
     np.testing.assert_allclose(found.mean, mean, atol=0.01)
-    unknown = np.maximum(sd**2 - SPREAD**2, 0)
+    unknown = np.maximum(variance - SPREAD**2, 0) + apart
     asked = sum(np.unravel_index(voxels, SHAPE, order="F")) % ASKED == 0
     variance = scatter.scattered(
-        curves, protocol, asked, regions, mean, unknown, np.array(WIDTHS), TAIL, ROUNDS
+        curves, protocol, asked, regions, mean, unknown, np.array(WIDTHS), TAIL, ROUNDS, ASKED
     )
     within = sum(weight * one for weight, one in zip(near.values(), variance, strict=True))
     np.testing.assert_allclose(found.sd, np.sqrt(np.minimum(within + unknown, prior.att_sd**2)), atol=0.02)

@@ -36,8 +36,8 @@ def test_a_region_whose_arrivals_scatter_more_is_told_so(labeling):
     sd = np.where(X < 10, 0.1, 0.6)
     att = 1.2 + sd * np.random.default_rng(1).standard_normal(ALL.size)
     found = arrival_evidence(*scan(labeling, att, 5e-4, 2), USUAL, *PLACE)
-    narrow, wide = found.sd[X < 7], found.sd[X > 12]
-    assert narrow.max() < 0.2 and wide.min() > 0.35
+    narrow, wide = np.median(found.sd[X < 6]), np.median(found.sd[X > 13])  # whose regions lie on one side
+    assert narrow < 0.2 and wide > 0.35
     assert found.sd.min() >= WIDTHS[0] and found.sd.max() <= 1.0
 
 
@@ -85,14 +85,14 @@ def test_arrivals_that_are_alike_are_known_to_be_and_flow_is_better_for_it(label
 
 @pytest.mark.parametrize("labeling", ["PCASL", "PASL"])
 @pytest.mark.parametrize("later", [0.5, 1.0, 1.3])
-def test_a_late_patch_in_a_prompt_region_keeps_its_coverage(labeling, later):
-    """A ball of 12 mm that no region is around; its intervals hold as with a fixed SD, and its mean is within one SD."""
-    patch = ((X - 10) ** 2 + (Y - 9) ** 2 + (Z - 6) ** 2) <= 9
+def test_late_patches_among_prompt_tissue_keep_their_coverage(labeling, later):
+    """Balls of 12 mm, too small for a region of their own: their intervals hold, and their mean is not far pulled."""
+    patch = np.zeros(ALL.size, np.bool_)
+    for x, y, z in ((4, 4, 3), (4, 13, 8), (15, 4, 8), (15, 13, 3)):
+        patch |= (X - x) ** 2 + (Y - y) ** 2 + (Z - z) ** 2 <= 9
     att = 0.9 + later * patch + 0.05 * np.random.default_rng(11).standard_normal(ALL.size)
     curves, protocol = scan(labeling, att, 3e-3, 12)
-    prior = arrival_evidence(curves, protocol, USUAL, *PLACE)
-    maps = quantified(curves, protocol, prior)
+    maps = quantified(curves, protocol, arrival_evidence(curves, protocol, USUAL, *PLACE))
     away, sd = (maps["cbf"] - 60.0)[patch], maps["sd_cbf"][patch]
-    assert np.mean(np.abs(away) <= 1.96 * sd) >= 0.9
-    assert abs(away.mean()) <= sd.mean()
-    assert prior.sd[patch].mean() > prior.sd[~patch].mean()
+    assert np.mean(np.abs(away) <= 1.96 * sd) >= 0.88
+    assert abs(away.mean()) <= 0.3 * sd.mean()

@@ -58,15 +58,20 @@ def around(voxel: int, grid: Any, point: Any, near: Any) -> None:
 
 @part
 def expected(told: Any, point: Any, near: Any) -> Any:
-    """Mean (s) of a voxel's arrival, by nearness and certainty, and the variance of that mean itself (s^2).
+    """Mean (s) of a voxel's arrival, by nearness and certainty, and its variance (s^2) but for the scatter in a region:
+    what the points do not know, and how far they are apart.
 
     told : (points, 2), how certain each is of an arrival SPREAD about its own, 1/s^2, and that times its own, s; 0
     where it knows of none. Third, the nearness of those that know.
     """
-    precision, total, whole = ZERO, ZERO, ZERO
+    precision, total, squares, whole = ZERO, ZERO, ZERO, ZERO
     for corner in range(8):
-        share = near[corner] * told[point[corner], 0]
-        precision += share
-        whole += near[corner] if share > ZERO else ZERO
-        total += near[corner] * told[point[corner], 1]
-    return total / precision, max(whole / precision - SPREAD * SPREAD, ZERO), whole
+        certain, weighed = told[point[corner], 0], told[point[corner], 1]
+        if near[corner] * certain > ZERO:
+            precision += near[corner] * certain
+            total += near[corner] * weighed
+            squares += near[corner] * weighed * (weighed / certain)
+            whole += near[corner]
+    mean = total / precision
+    apart = max(squares / precision - mean * mean, ZERO)
+    return mean, max(whole / precision - SPREAD * SPREAD, ZERO) + apart, whole

@@ -67,13 +67,14 @@ def scattered(
 
     told : (points, 2), of arrivals, as `expected` says. flow : (points, 2), of the region, 1/s, and the variance of its
     voxels' flows about that. The evidence of a width in a voxel is p(y | width), flow and arrival integrated out
-    on one grid; a region's is the product over its voxels, each to the power of its nearness. How common each width
-    is, is learned from all regions (EM): one whose voxels tell little is taken to be like the rest of the scan.
+    on one grid; a region's is the product over its voxels, each to the power of its nearness, one in ASKED standing
+    for all. How common each width is, is learned from all regions (EM): one whose voxels tell little is taken to be
+    like the rest of the scan.
     """
     widths, heard = np.array(WIDTHS, np.float32), np.zeros(len(flow))
     evidence, share = np.zeros((len(flow), len(WIDTHS))), np.full(len(WIDTHS), 1 / len(WIDTHS))
     _ask(*seen, labels, grid, told, flow, latest, np.float32(tail), widths, evidence, heard)
-    likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    likely = np.exp(ASKED * (evidence - evidence.max(axis=1, keepdims=True)))
     telling = likely[heard > 0]
     for _ in range(ROUNDS if len(telling) else 0):
         share *= telling.T @ (1 / (telling @ share)) / len(telling)
