@@ -94,6 +94,7 @@ def _ask(
     own = np.empty(widths.size, np.float32)
     across, plane = grid.shape[0], grid.shape[0] * grid.shape[1]
     tabulate(labels, table)
+    last = -1  # the voxel whose responses are in memory
     for v in range(position.size):
         x, y, z = position[v] % across, position[v] % plane // across, position[v] // plane
         if not usable[v] or (x + y + z) % ASKED != 0:
@@ -106,7 +107,8 @@ def _ask(
             variance += near[corner] * flow[point[corner], 1]
         arrival, unknown, _ = expected(told, point, near)
         prior = local(middle, sqrt(variance), arrival, UNTOLD, noise[v], latest)
-        _evidence(mean, rate[v], late[v], unknown, labels, prior, tail, widths, table, nodes, own)
+        known, last = last >= 0 and rate[v] == rate[last] and late[v] == late[last], v
+        _evidence(mean, rate[v], late[v], known, unknown, labels, prior, tail, widths, table, nodes, own)
         for corner in range(8):
             for i in range(widths.size):
                 evidence[point[corner], i] += near[corner] * own[i]
@@ -115,13 +117,13 @@ def _ask(
 
 @finite_part
 def _evidence(
-    mean: Any, rate: Any, slice_delay: Any, unknown: Any, labels: Any, prior: Any, tail: Any, widths: Any,
-    table: Any, grid: Grid, own: Any,
+    mean: Any, rate: Any, slice_delay: Any, known: bool, unknown: Any, labels: Any, prior: Any, tail: Any,
+    widths: Any, table: Any, grid: Grid, own: Any,
 ) -> None:  # fmt: skip
     """Of one voxel, the log evidence of each width, (widths,), but for a number that all have in common.
 
-    Where the data tell the arrival more finely than the grid, the nearest node stands for it: half a step is less than
-    the narrowest width.
+    Where `known`, the responses of a voxel of the same rate and slice delay are in the grid. Where the data tell the
+    arrival more finely than the grid, the nearest node stands for it: half a step is less than the narrowest width.
     """
     freedom = prior.noise_weight
     for i in range(mean.size):
@@ -129,7 +131,8 @@ def _evidence(
         table[i // 4, MEAN + i % 4] = mean[i]
     step = (prior.arrival_most + slice_delay) / np.float32(NODES - 1)
     work = grid.work
-    respond(slice_delay, rate, TYPICAL_FLOW, labels, ZERO, step, table, grid)
+    if not known:
+        respond(slice_delay, rate, TYPICAL_FLOW, labels, ZERO, step, table, grid)
     best = score_nodes(freedom, prior.noise_weight * prior.noise_variance, prior, ZERO, step, table, grid)
     for j in range(len(grid.nodes)):
         work[WEIGHT + j] = exp(max(work[SCORE + j] - best, FAINTEST))
