@@ -69,18 +69,21 @@ def region(curves: Array, protocol: AslProtocol, weight: Array, prior: Prior) ->
 
 def expected(
     regions: list[tuple[Array, Posterior]], prior: Prior, spread: float, fed: float
-) -> tuple[Array, Array]:
-    """Mean and SD of each voxel's arrival before its own data, (n,) s, from the regions and how near they are to it.
+) -> tuple[Array, Array, Array]:
+    """Mean (s) of each voxel's arrival before its own data, and two variances (s^2), (n,), from the regions around it.
 
     Region r says a_r with variance spread^2 + s_r^2, no more than the prior's; the part 1/(1 + z^2/fed^2) of what it
-    says is the prior, z the SDs of its flow above none. The voxel's mean weighs it by nearness over that variance,
-    and its own variance is the harmonic mean of theirs by nearness.
+    says is the prior, z the SDs of its flow above none. The voxel's mean weighs it by nearness over that variance. The
+    first variance is the harmonic mean of theirs by nearness, the second how the means of the regions lie about it.
     """
-    precision, total, near = (np.zeros(len(regions[0][0])) for _ in range(3))
+    precision, total, squares, near = (np.zeros(len(regions[0][0])) for _ in range(4))
     for weight, found in regions:
         share = 1 / (1 + (max(found.cbf, 0.0) / found.sd_cbf / fed) ** 2)
         sure = (1 - share) * max(1 / prior.att_sd**2, 1 / (spread**2 + found.sd_att**2))
         unsure = share / prior.att_sd**2
+        own = (sure * found.att + unsure * prior.att_mean) / (sure + unsure)
         precision, near = precision + weight * (sure + unsure), near + weight
-        total = total + weight * (sure * found.att + unsure * prior.att_mean)
-    return total / precision, np.sqrt(near / precision)
+        total = total + weight * (sure + unsure) * own
+        squares = squares + weight * (sure + unsure) * own**2
+    mean = total / precision
+    return mean, near / precision, squares / precision - mean**2

@@ -12,8 +12,10 @@ from bolus.compute import compute
 from bolus.errors import BolusError
 from bolus.prepare import prepare
 from bolus.prepare.asl import noise_of
-from bolus_kernels.asl.evidence import SPACING, SPREAD, arrival_evidence
+from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.mode import mode
+from bolus_kernels.asl.points import SPACING
+from bolus_kernels.asl.scatter import WIDTHS
 from bolus_kernels.device import cpu
 from bolus_kernels.shelf import shelf
 from tests.engine.made import asl_series, recipe, volume
@@ -93,7 +95,7 @@ def test_every_map_tells_the_prior_that_it_was_made_with(labeling):
     curves = prepare(series(labeling), recipe())
     items = items_of(curves, "asl.spatial=true")
     found = evidence(curves)
-    assert 0.7 < np.median(found.mean) < 1.3 and found.sd.min() >= 0.99 * SPREAD and found.sd.max() <= 1.01
+    assert 0.7 < np.median(found.mean) < 1.3 and found.sd.min() >= WIDTHS[0] and found.sd.max() <= 1.0
     for name in ("cbf", "att", "desc-sd_cbf", "desc-sd_att", "desc-spatial_cbf"):
         told = items[name].parameters["ArrivalPrior"]
         for name_of, values in (("Mean", found.mean), ("StandardDeviation", found.sd)):
@@ -102,7 +104,7 @@ def test_every_map_tells_the_prior_that_it_was_made_with(labeling):
             )
             assert found.how in told[name_of]["Source"]
             np.testing.assert_array_equal(of_brain(items[told[name_of]["Map"]], curves), values)
-        assert told["Tail"] == found.tail and told["Regions"]["Spread"]["Value"] == SPREAD
+        assert told["Tail"] == found.tail and told["Regions"]["Widths"]["Value"] == WIDTHS
         assert told["Regions"]["Spacing"] == {**told["Regions"]["Spacing"], "Value": SPACING, "Units": "mm"}
         assert told["Regions"]["Prior"]["Value"] == ((1.3, 1.0) if labeling == "PCASL" else (0.7, 1.0))
         said = items[name].parameters

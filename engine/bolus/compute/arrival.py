@@ -11,16 +11,19 @@ import numpy as np
 from bolus.recipe import Recipe
 from bolus.series import Curves, Map
 from bolus.voxels import constant, volume_of
-from bolus_kernels.asl.evidence import SPACING, SPREAD, arrival_evidence
+from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.multi_delay import LITERATURE
+from bolus_kernels.asl.points import SPACING
 from bolus_kernels.asl.protocol import ArrivalPrior, AslProtocol
+from bolus_kernels.asl.scatter import WIDTHS
 from bolus_kernels.method import Method
 from bolus_kernels.order import median
 from bolus_kernels.shelf import shelf
 
 CHOICE, EVIDENCE, STATED, PRIOR = "att_prior", "evidence", ("att_mean", "att_sd"), "ArrivalPrior"
 SAID = (
-    "What is expected of each voxel's arrival before its own data are seen, from the mean curves of regions."
+    "What is expected of each voxel's arrival before its own data are seen, from the mean curves of regions, and how "
+    "far arrivals scatter there, from their voxels."
 )
 EQUATION = "p(ATT | mean curve of a region); a voxel's mean and SD between the regions around it"
 
@@ -76,7 +79,7 @@ def told_prior(prior: ArrivalPrior, protocol: AslProtocol, label: str = "") -> M
         "Tail": prior.tail,
         "Regions": {
             "Spacing": constant(SPACING, "mm", "of the points that regions are around"),
-            "Spread": constant(SPREAD, "s", "SD of arrivals within a region"),
+            "Widths": constant(WIDTHS, "s", "SDs of arrivals within a region, weighed by their evidence"),
             "Prior": constant(LITERATURE[protocol.labeling], "s", "mean and SD of a region's, literature"),
         },
     }  # fmt: skip
