@@ -59,13 +59,16 @@ def test_a_folder_that_it_put_something_into_just_as_it_was_removed_does_not_hol
     place.mkdir()
     (place / RUN).write_text(str(os.getpid()))
     with python("\n".join(f"import {name}" for name in IMPORTED), **{PLACE: str(place)}) as process:
-        until = time.monotonic() + 60
-        while not looks_round(process.pid):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        (place / COMPILES).touch()
-        (place / RUN).unlink()
-        process.wait(10)
+        try:
+            until = time.monotonic() + 60
+            while not looks_round(process.pid):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            (place / COMPILES).touch()
+            (place / RUN).unlink()
+            process.wait(10)
+        finally:
+            process.kill()
     assert not place.exists()
 
 
