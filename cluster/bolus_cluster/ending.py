@@ -13,6 +13,8 @@ from bolus.errors import BolusError, Code
 
 GRACE = 20.0
 """Seconds that scans in the air have after SIGTERM: batch systems kill some 30 s after it."""
+SOON = 0.5
+"""Seconds after which it is tried again where processes were just being started, which cannot be cut short."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -20,13 +22,15 @@ class Terminated(KeyboardInterrupt):
 
 
 class Ending:
-    """Whether the end is near, and why."""
+    """Whether the end is near, and why.
+
+    A run that was begun in the background of a script ignores Ctrl-C for good; so the end comes by SIGTERM, to itself.
+    """
 
     def __init__(self) -> None:
         self._near = threading.Event()
-        self._timer = threading.Timer(GRACE, os.kill, (os.getpid(), signal.SIGINT))
-        self._timer.daemon = True
-        self._terminated = self._begun = False
+        self._timers: list[threading.Timer] = []
+        self._terminated = self._begun = self._answers = self._ignores = False
         self.is_lost = False
 
     @property
@@ -46,7 +50,7 @@ class Ending:
         """The folder was taken over by another run: leave at once, and write nothing."""
         self.is_lost = True
         self._near.set()
-        os.kill(os.getpid(), signal.SIGINT)
+        self._interrupt()
 
     def told(self) -> None:
         """Raise what the end was, once everything has landed."""
@@ -54,19 +58,25 @@ class Ending:
             raise Terminated
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
-        at_once = self._terminated or not self._begun  # asked again, or nothing to wait for
-        self._terminated = True
+        at_once = self.is_lost or self._terminated or not self._begun  # asked again, or nothing to wait for
+        self._terminated = self._terminated or not self.is_lost
         self._near.set()
-        if at_once:
-            os.kill(os.getpid(), signal.SIGINT)
-        else:
-            self._timer.start()
+        starting = signal.getsignal(signal.SIGINT) is signal.SIG_IGN and not self._ignores
+        if at_once and not starting:
+            raise Terminated
+        self._timers.append(threading.Timer(SOON if at_once else GRACE, self._interrupt))
+        self._timers[-1].daemon = True
+        self._timers[-1].start()
+
+    def _interrupt(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM if self._answers else signal.SIGINT)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Listen to SIGTERM, where this is the main thread; says as what the run was ended."""
-        main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGTERM, self._on_term) if main else None
+        self._answers = threading.current_thread() is threading.main_thread()
+        self._ignores = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        before = signal.signal(signal.SIGTERM, self._on_term) if self._answers else None
         try:
             yield
         except KeyboardInterrupt as error:
@@ -82,8 +92,9 @@ class Ending:
                 raise Terminated from error
             raise
         finally:
-            self._timer.cancel()
-            if main:
+            for timer in self._timers:
+                timer.cancel()
+            if self._answers:
                 signal.signal(signal.SIGTERM, before)
 
 

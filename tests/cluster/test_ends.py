@@ -59,9 +59,12 @@ def test_sigterm_lets_scans_land_and_ends_with_143(shared: Path, tmp_path: Path,
     assert made(out) == made(shared / "maps")
 
 
-def test_sigterm_before_any_scan_waits_for_nothing(shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("deaf", [False, True], ids=["", "in the background of a script"])
+def test_sigterm_before_any_scan_waits_for_nothing(shared: Path, tmp_path: Path, deaf: bool) -> None:
     out = tmp_path / "out"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if deaf else signal.default_int_handler)
     process = begin(shared / "data", out, "--workers", 1, env=environment(tmp_path, **SLOW))
+    signal.signal(signal.SIGINT, before)
     wait_for((out / "recipe.toml").is_file)
     time.sleep(0.5)  # the run waits for its worker now, which takes longer
     process.terminate()
@@ -69,6 +72,25 @@ def test_sigterm_before_any_scan_waits_for_nothing(shared: Path, tmp_path: Path)
     assert code == 143 and "goes on from there" in said, said
     assert set(states(out).values()) == {"skipped"} and len(states(out)) == 4
     assert list((out / LOCKS).iterdir()) == []
+
+
+def test_a_run_that_lost_its_folder_leaves_it_also_in_the_background_of_a_script(
+    shared: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    slow = environment(tmp_path, sub_01_asl="sleep", sub_01_dsc="sleep")
+    process = begin(shared / "data", out, "--workers", 1, env=slow)
+    signal.signal(signal.SIGINT, before)
+    try:
+        wait_for(lambda: list((tmp_path / "deeds").glob("*")))
+        for lock in (out / LOCKS).glob("[!.]*.json"):
+            lock.unlink()
+        code, said = finish(process, 30)
+    finally:
+        process.kill()
+    assert code == 3 and "E_LOCKED" in said, said
+    assert not (out / "scans.tsv").exists()
 
 
 def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(

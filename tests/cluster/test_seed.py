@@ -151,12 +151,17 @@ def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(shared: Path, tm
         assert not list((tmp_path / "temporary").iterdir())
 
 
+def heeding() -> None:
+    """What is begun answers Ctrl-C, also where these tests run in the background of a script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_run_whose_kernels_are_being_compiled(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "temporary")}
     program = "from bolus_cluster.cli import main; main()"
     command = [sys.executable, "-c", program, "run", shared / "data", tmp_path / "out", "participant"]
-    run = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     with run:
         assert run.stderr is not None and "being compiled" in run.stderr.readline()
         run.send_signal(signal.SIGINT)
