@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.cohort.commands import SMALL, bare, digest, run, states
 from benchmarks.cohort.killed import KILLS, killed
-from bolus.phantom import write_cohort
+from bolus.phantom import Design, write_cohort, write_frame, write_session
+from bolus_cluster.pool import spawned
+from bolus_kernels.device import processors
 
 MANY = int(os.environ.get("BOLUS_COHORT", "2000"))
 ROUNDS = 3
@@ -19,7 +23,10 @@ Row = dict[str, Any]
 def small_scans(root: Path) -> list[Row]:
     """Each round is the bare processes and then the run: of their ratios the median, for a machine has its moods."""
     data = root / "small"
-    write_cohort(data, MANY, **SMALL)
+    design = Design(MANY, **SMALL)
+    write_frame(data, design)
+    write = partial(write_session, data, design, session=1)
+    deque(spawned(write, range(1, MANY + 1), processors()), maxlen=0)
     write_cohort(root / "one", 1, **SMALL)
     run(root / "one", root / "first")  # compiles what has to be
     rounds = [(bare(data, root / f"bare{k}"), run(data, root / f"out{k}", MANY)) for k in range(ROUNDS)]

@@ -15,7 +15,7 @@ from bolus.phantom import write_cohort
 from bolus_kernels.device import processors
 
 WHOLE = {"shape": (128, 128, 20), "volumes": 60, "contrasts": ("dsc",)}
-PHANTOMS, COPIES = 4, 32
+PHANTOMS, COPIES = 4, 30
 """Phantoms, and how many subjects each of them stands for."""
 ROUNDS = 3
 Row = dict[str, Any]
