@@ -39,6 +39,7 @@ Voxelwise = tuple[Numbers, Numbers, Numbers, Numbers, Numbers]
 
 @method(
     "multi_delay",
+    version=2,
     contrast="asl",
     family="quantification",
     maps={"cbf": "ml/100g/min", "att": "s", "sd_cbf": "ml/100g/min", "sd_att": "s"},

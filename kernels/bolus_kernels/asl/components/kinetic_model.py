@@ -30,6 +30,7 @@ ONE = np.float32(1)
 
 @method(
     "kinetic_model",
+    version=2,
     contrast="asl",
     family="quantification",
     maps=MAPS | {f"sd_{name}": unit for name, unit in MAPS.items()},
