@@ -17,8 +17,8 @@ from bolus.bids import find_scans
 from bolus.phantom import write_cohort
 from bolus.pipeline import process
 from bolus.recipe import load
-from bolus.series import Volume
-from bolus_cluster.ledger.records import Record, Stamp, enter, sha256
+from bolus.series import Stamp, Volume
+from bolus_cluster.ledger.records import Record, enter, sha256
 from bolus_cluster.ledger.verify import Seen, verify
 from bolus_cluster.store import read
 from bolus_cluster.store.build import build

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def measure() -> list[Row]:
-    """Rates in scans per second of wall time; every ratio is of commands on this machine, one after the other."""
+    """Rates in scans per second of wall time; every ratio is of commands that have the machine by turns."""
     with TemporaryDirectory() as folder:
         root = Path(folder)
         return [*small_scans(root), killer(root), *whole_scans(root)]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cohort.commands import SMALL, command, entered, run, states
+from benchmarks.cohort.commands import SMALL, by_turns, command, entered, run, states
 from bolus.phantom import write_cohort
 
 KILLS = 10
@@ -32,7 +32,7 @@ def killed(data: Path, out: Path, scans: int) -> tuple[int, int]:
         process.kill()
         process.wait()
         kills += 1
-    run(data, out)
+    by_turns(run(data, out))
     return kills, sum(state.startswith("done") for state in states(out))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.cohort.commands import SMALL, bare, digest, run, states
+from benchmarks.cohort.commands import SMALL, bare, by_turns, digest, run, states
 from benchmarks.cohort.killed import KILLS, killed
 from bolus.phantom import Design, write_cohort, write_frame, write_session
 from bolus_cluster.pool import spawned
@@ -21,21 +21,23 @@ Row = dict[str, Any]
 
 
 def small_scans(root: Path) -> list[Row]:
-    """Each round is the bare processes and then the run: of their ratios the median, for a machine has its moods."""
+    """Each round is the bare processes and the run, by turns: of their ratios the median."""
     data = root / "small"
     design = Design(MANY, **SMALL)
     write_frame(data, design)
     write = partial(write_session, data, design, session=1)
     deque(spawned(write, range(1, MANY + 1), processors()), maxlen=0)
     write_cohort(root / "one", 1, **SMALL)
-    run(root / "one", root / "first")  # compiles what has to be
-    rounds = [(bare(data, root / f"bare{k}"), run(data, root / f"out{k}", MANY)) for k in range(ROUNDS)]
+    by_turns(run(root / "one", root / "first"))  # compiles what has to be
+    rounds = [
+        by_turns(bare(data, root / f"bare{k}"), run(data, root / f"out{k}", MANY)) for k in range(ROUNDS)
+    ]
     out = root / "out0"
     took = median(one.wall for _, one in rounds)
     alone = median(one.processor for one, _ in rounds)
     beside = median(ours.processor / theirs.processor for theirs, ours in rounds) - 1
     grown = max(one.grown for _, one in rounds)
-    again = run(data, out).wall
+    again = by_turns(run(data, out))[0].wall
     kills, resumed = killed(data, root / "killed", MANY)
     same = digest(root / "killed") == digest(out)
     done = sum(state.startswith("done") for state in states(out))

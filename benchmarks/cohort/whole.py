@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.cohort.commands import Took, bare, run
+from benchmarks.cohort.commands import bare, by_turns, run
 from bolus.phantom import write_cohort
 from bolus_kernels.device import processors
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def whole_scans(root: Path) -> list[Row]:
-    """Each round is one process, as many as processors, and the run: of their ratios the median.
+    """Each round is one process, as many as processors, and the run, by turns: of their ratios the median.
 
     A start of processes is in all of them but the packing.
     """
@@ -30,16 +30,8 @@ def whole_scans(root: Path) -> list[Row]:
     write_cohort(made, PHANTOMS, **WHOLE)
     copied(made, data)
     scans = PHANTOMS * COPIES
-    run(made, root / "first")
-    rounds = [
-        (
-            _fresh(root, lambda out: bare(data, out, 1, scans // count)),
-            _fresh(root, lambda out: bare(data, out, count)),
-            _fresh(root, lambda out: run(data, out)),
-        )
-        for _ in range(ROUNDS)
-    ]
-    ones, alls, runs = zip(*rounds, strict=True)
+    by_turns(run(made, root / "first"))
+    ones, alls, runs = zip(*(_round(root, data, count) for _ in range(ROUNDS)), strict=True)
     together, took = scans / median(alls), scans / median(runs)
     left_over = scans / (scans // count * count)
     of_one, bare_of_one = (left_over * _back_to_back(ones, side) for side in (runs, alls))
@@ -61,10 +53,15 @@ def _back_to_back(theirs: Sequence[float], ours: Sequence[float]) -> float:
     return median(one / other for one, other in zip(theirs, ours, strict=True))
 
 
-def _fresh(root: Path, command: Callable[[Path], Took]) -> float:
-    """Seconds by the clock of a command that writes into a new folder, which is removed."""
+def _round(root: Path, data: Path, count: int) -> list[float]:
+    """Seconds of one process with its share, of as many as processors, and of the run; what they write is removed."""
     with TemporaryDirectory(dir=root) as folder:
-        return command(Path(folder)).wall
+        one, every, ours = (Path(folder, name) for name in ("one", "every", "ours"))
+        share = PHANTOMS * COPIES // count
+        return [
+            took.wall
+            for took in by_turns(bare(data, one, 1, share), bare(data, every, count), run(data, ours))
+        ]
 
 
 def _row(what: str, rate: float, ratio: float, against: str) -> Row:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bolus import write
 from bolus.prepare import prepare
 from bolus.read import read
 from bolus.recipe import NONE, Recipe, chosen_methods
 from bolus.series import Outcome, Scan
 from bolus.turns import FREE, Turns
-from bolus.write import write
+from bolus.write import Written
 from bolus_kernels.asl.evidence import arrival_evidence
 from bolus_kernels.asl.pairs import combined, scatter
 from bolus_kernels.asl.partial_volume.posterior import Prior, Tissue, tissue_posterior
@@ -40,6 +41,11 @@ def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns 
 
     Raises BolusError with a code when the scan cannot be processed, OSError when `out` cannot be written.
     """
+    return begin(scan, out, recipe, device, turns).settle()
+
+
+def begin(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns = FREE) -> Written:
+    """As `process`, but the maps are still on their way to the disk; they have to be settled."""
     started = time.perf_counter()
     with turns.read:
         series = read(scan, recipe["asl.bolus_duration"] or None)
@@ -49,15 +55,9 @@ def process(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns 
     maps = turns.compute(curves, recipe, device)
     del curves
     with turns.write:
-        outcome = write(maps, out, recipe)
-    log.info(
-        "%s: %d voxels in %.2f s on %s",
-        scan.key,
-        outcome.voxels,
-        time.perf_counter() - started,
-        outcome.device,
-    )
-    return outcome
+        written = write.begin(maps, out, recipe)
+    log.info("%s: computed in %.2f s on %s", scan.key, time.perf_counter() - started, maps.device)
+    return written
 
 
 def warm(recipe: Recipe, contrasts: Iterable[Contrast]) -> None:

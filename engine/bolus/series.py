@@ -1,11 +1,11 @@
-"""The nouns of a scan: Scan, Volume, Series with its DSC or ASL acquisition, Curves, AIF, Maps, Outcome."""
+"""The nouns of a scan: Scan, Volume, Series with its DSC or ASL acquisition, Curves, AIF, Maps, Stamp, Outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,11 +277,19 @@ class Maps:
     warnings: tuple[str, ...]
 
 
+class Stamp(NamedTuple):
+    """What one file was: its SHA-256, its size in bytes and its time of change in ns."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one scan: output file (below the output folder) -> SHA-256, and its row in the table."""
+    """What became of one scan: its files (below the output folder), SHA-256 of its sources, its row in the table."""
 
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, Stamp]
     sources: Mapping[str, str]
     device: str
     voxels: int

@@ -5,49 +5,107 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from bolus import nifti
 from bolus.recipe import Recipe, signature, version
-from bolus.series import AIF, Grid, Map, Maps, Outcome
+from bolus.series import AIF, Grid, Map, Maps, Outcome, Stamp
 
 HIDDEN = ".tmp-"
 """How the name of an unfinished file begins; whatever bears it after a run is rubbish."""
-AT_ONCE = 4
-"""Files that are forced to disk at a time: more are hardly sooner there, and their threads cost time of their own."""
 
 
 def write(maps: Maps, out: Path, recipe: Recipe) -> Outcome:
     """Write every map with its sidecar, and the arterial input; nothing gets its name before all is on disk.
 
-    Gives the files (below `out`) with their SHA-256. Raises OSError when the disk is full or not writable;
-    then no file of this scan has appeared or changed.
+    Raises OSError when the disk is full or not writable; then no file of this scan has appeared or changed.
     """
+    return begin(maps, out, recipe).settle()
+
+
+def begin(maps: Maps, out: Path, recipe: Recipe) -> Written:
+    """As `write`, but what it gives still has to be settled, while something else is done; raises OSError."""
     folder = out / maps.scan.folder
     folder.mkdir(parents=True, exist_ok=True)
     shared = lines_of(_provenance(maps, recipe))
-    hashes = {}
-    with _whole(folder) as put:
+    voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
+    outcome = Outcome({}, maps.sources, maps.device, voxels, maps.numbers, maps.warnings)
+    with Written(folder, maps.scan.folder, outcome) as written:
         for item in maps.items:
             stem = f"{maps.scan.name}_{item.ending}"
-            image = nifti.encode(item.data, maps.grid, item.step)
-            hashes[stem + ".nii.gz"] = put(stem + ".nii.gz", image)
-            hashes[stem + ".json"] = put(
-                stem + ".json", as_json([*lines_of(_sidecar(item)), *shared]).encode()
-            )
+            written.put(stem + ".nii.gz", nifti.encode(item.data, maps.grid, item.step))
+            written.put(stem + ".json", as_json([*lines_of(_sidecar(item)), *shared]).encode())
         if maps.aif is not None:
             stem = f"{maps.scan.name}_aif"
-            hashes[stem + ".tsv"] = put(stem + ".tsv", aif_table(maps.aif))
+            written.put(stem + ".tsv", aif_table(maps.aif))
             told = lines_of(_aif_sidecar(maps.aif, maps.grid))
-            hashes[stem + ".json"] = put(stem + ".json", as_json([*told, *shared]).encode())
-    below = maps.scan.folder
-    outputs = {str(below / name): digest for name, digest in sorted(hashes.items())}
-    voxels = int(next(item.data.sum() for item in maps.items if item.ending.startswith("label-brain")))
-    return Outcome(outputs, maps.sources, maps.device, voxels, maps.numbers, maps.warnings)
+            written.put(stem + ".json", as_json([*told, *shared]).encode())
+        written.start()
+    return written
+
+
+class Written:
+    """The files of a scan under hidden names, on their way to the disk: all get their own at the end, or none.
+
+    A file that is there already with the same content stays as it is. In a `with` nothing is left behind an exception.
+    """
+
+    def __init__(self, folder: Path, below: Path, outcome: Outcome) -> None:
+        self._folder, self._below, self._outcome = str(folder), below, outcome
+        self._hidden = (
+            f"{folder}/{HIDDEN}{{}}".format
+        )  # of some forty files: Path would take as long as the disk
+        self._begun: dict[str, str] = {}  # SHA-256
+        self._stamps: dict[str, Stamp] = {}
+
+    def put(self, name: str, data: bytes) -> None:
+        """One more file."""
+        sha = hashlib.sha256(data).hexdigest()
+        if state := _held(f"{self._folder}/{name}", data):
+            self._stamps[name] = _stamp(sha, state)
+            return
+        self._begun[name] = sha
+        with open(self._hidden(name), "wb") as file:  # noqa: PTH123
+            file.write(data)
+
+    def start(self) -> None:
+        """Have the disk begin with all of them: so it takes many in little more than the time of one."""
+        if hasattr(os, "posix_fadvise"):  # without it they are taken one after another, in `settle`
+            for name in self._begun:
+                _after(self._hidden(name), _begin)
+
+    def settle(self) -> Outcome:
+        """Wait until all are on disk, and give them their names; raises OSError with nothing left behind."""
+        with self:
+            states = [_after(self._hidden(name), os.fsync) for name in self._begun]
+            for (name, sha), state in zip(self._begun.items(), states, strict=True):
+                self._stamps[name] = _stamp(sha, state)
+            while self._begun:
+                name, _ = self._begun.popitem()
+                os.replace(self._hidden(name), f"{self._folder}/{name}")  # noqa: PTH105
+            _after(self._folder, os.fsync)
+        stamps = {f"{self._below}/{name}": stamp for name, stamp in sorted(self._stamps.items())}
+        return replace(self._outcome, outputs=stamps)
+
+    def drop(self) -> None:
+        """Remove what has not got its name."""
+        for name in self._begun:
+            Path(self._hidden(name)).unlink(missing_ok=True)
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.drop()
+        if isinstance(error, OSError):  # a full disk does not say where it is, and nobody knows hidden names
+            error.filename = self._folder
 
 
 def _sidecar(item: Map) -> dict[str, Any]:
@@ -114,58 +172,28 @@ def lines_of(content: Mapping[str, Any]) -> list[str]:
 _line = json.JSONEncoder(ensure_ascii=False).encode
 
 
-@contextmanager
-def _whole(folder: Path) -> Iterator[Callable[[str, bytes], str]]:
-    """Give a function that puts a file by name and gives its SHA-256; all get their names at the end, or none.
-
-    A file that is there already with the same content stays as it is.
-    A disk takes many files at once in little more than the time of one, so each is forced to disk by a thread of
-    its own while the next is encoded.
-    """
-    settled: dict[str, Future[None]] = {}
+def _held(file: str, data: bytes) -> os.stat_result | None:
+    """The state of a file that holds just this; None for another, or none."""
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-
-            def put(name: str, data: bytes) -> str:
-                if not _holds(folder / name, data):
-                    settled[name] = pool.submit(_settle, folder / f"{HIDDEN}{name}", data)
-                return hashlib.sha256(data).hexdigest()
-
-            yield put
-        for written in settled.values():
-            written.result()
-        for name in list(settled):
-            (folder / f"{HIDDEN}{name}").replace(folder / name)
-            del settled[name]
-        _sync_folder(folder)
-    except OSError as error:
-        error.filename = str(
-            folder
-        )  # a full disk does not say where it is, and nobody knows the hidden names
-        raise
-    finally:
-        for name in settled:
-            (folder / f"{HIDDEN}{name}").unlink(missing_ok=True)
-
-
-def _settle(temporary: Path, data: bytes) -> None:
-    """Force a file to disk under its hidden name."""
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _holds(file: Path, data: bytes) -> bool:
-    try:
-        return file.stat().st_size == len(data) and file.read_bytes() == data
+        state = os.stat(file)  # noqa: PTH116
+        return state if state.st_size == len(data) and Path(file).read_bytes() == data else None
     except OSError:
-        return False
+        return None
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _stamp(sha: str, state: os.stat_result) -> Stamp:
+    return Stamp(sha, state.st_size, state.st_mtime_ns)
+
+
+def _begin(handle: int) -> None:
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _after(path: str, act: Callable[[int], None]) -> os.stat_result:
+    """The state of a file or folder after something was done with it."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        act(handle)
+        return os.fstat(handle)
     finally:
         os.close(handle)

@@ -14,9 +14,9 @@ from bolus import pipeline
 
 deeds = dict(part.split("=") for part in os.environ["SABOTAGE"].split(","))
 told = pathlib.Path(os.environ["SABOTAGE_FOLDER"])
-whole = pipeline.process
+whole = pipeline.begin
 
-def process(scan, *given):
+def begin(scan, *given):
     with (told / f"{scan.key}.starts").open("a") as file:
         file.write(f"{time.time()}\\n")
     deed, _, often = deeds.get(scan.key, "").partition("*")
@@ -44,7 +44,7 @@ def process(scan, *given):
         break
     return whole(scan, *given)
 
-pipeline.process = process
+pipeline.begin = begin
 """
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus import nifti
-from bolus.series import Grid
-from bolus_cluster.ledger.records import Record, Stamp, enter, sha256
+from bolus.series import Grid, Stamp
+from bolus_cluster.ledger.records import Record, enter, sha256
 
 SHAPE = (6, 5, 4)
 ROOM = "dsc/6x5x4"

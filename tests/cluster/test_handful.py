@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from distributed import KilledWorker
 
+from bolus import pipeline
 from bolus.phantom import write_cohort
 from bolus.recipe import load
-from bolus.series import Scan
+from bolus.series import Outcome, Scan
 from bolus_cluster.ledger.records import Record, enter, records
+from bolus_cluster.workers import attempt as attempting
 from bolus_cluster.workers import handful
 from bolus_cluster.workers import stream as streaming
 from bolus_cluster.workers.alone import Death
@@ -213,6 +215,49 @@ def test_a_handful_that_dask_sends_again_is_told_from_the_ledger(tmp_path: Path)
     assert [row.state for row in rows] == ["done", "failed", "failed"]  # their files are not there
     assert handful.attempt_each(jobs, True) == rows
     assert [record.attempts for record in records(tmp_path)] == [1, 2, 1]
+
+
+class Pending:
+    """Maps on their way to the disk."""
+
+    def __init__(self, scan: Scan, told: list[str]) -> None:
+        self.scan, self.told = scan, told
+        told.append(f"begin {scan.subject}")
+
+    def settle(self) -> Outcome:
+        self.told.append(f"settle {self.scan.subject}")
+        return Outcome({}, {}, "cpu", 1, {}, ())
+
+    def drop(self) -> None:
+        self.told.append(f"drop {self.scan.subject}")
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr(pipeline, "begin", lambda scan, *given: Pending(scan, told))
+    monkeypatch.setattr(Scan, "files", lambda scan: ())
+    return told
+
+
+def test_a_scan_is_computed_while_the_maps_of_the_last_are_on_their_way_to_the_disk(
+    tmp_path: Path, told: list[str]
+) -> None:
+    rows = handful.attempt_each([job(tmp_path, number) for number in range(3)], True)
+    assert [(row.scan, row.state) for row in rows] == [(f"sub-00{number}_dsc", "done") for number in range(3)]
+    assert told[:6] == ["begin 000", "begin 001", "settle 000", "begin 002", "settle 001", "settle 002"]
+
+
+def test_maps_on_their_way_are_gone_where_the_ledger_cannot_be_written(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(out: Path, record: Record) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(attempting, "enter", full)
+    with pytest.raises(OSError, match="No space"):
+        handful.attempt_each([job(tmp_path, number) for number in range(3)], True)
+    assert told == ["begin 000", "begin 001", "settle 000", "drop 000", "drop 001"]
 
 
 def test_of_a_handful_that_finds_the_disk_full_those_in_the_ledger_are_told(

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bolus.series import Scan
+from bolus.series import Scan, Stamp
 from bolus.write import HIDDEN
 from bolus_cluster.ledger.records import (
     LEDGER,
     LOGS,
     Record,
-    Stamp,
     enter,
     look_up,
     name_of,
@@ -153,7 +152,7 @@ def test_a_kill_before_the_replacement_leaves_the_old_file(tmp_path: Path) -> No
     write_whole(tmp_path / "file", b"old")
     program = (
         "import os, sys, pathlib; from bolus_cluster.ledger.records import write_whole;"
-        "pathlib.Path.replace = lambda *paths: os._exit(9);"
+        "os.replace = lambda *paths: os._exit(9);"
         "write_whole(pathlib.Path(sys.argv[1]), b'new')"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "file")], check=False)

@@ -154,10 +154,10 @@ def test_the_failed_scan_loses_the_maps_of_its_older_input(data: Path, maps: Pat
 def test_whatever_a_scan_raises_becomes_its_row(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:
-    def process(*given: object) -> None:
+    def begin(*given: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "process", process)
+    monkeypatch.setattr(pipeline, "begin", begin)
     assert go(shared / "data", tmp_path / "out", contrast="asl").exit_code == 1
     assert [(r.state, r.code) for r in records(tmp_path / "out")] == [("failed", code)] * 2
     logs = sorted(path.name for path in (tmp_path / "out" / LOGS).glob("*"))

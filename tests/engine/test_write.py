@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def test_every_map_has_its_name_its_unit_and_a_sidecar(tmp_path, maps):
     files |= {f"{PERF}/sub-01_ses-2_aif{kind}" for kind in (".tsv", ".json")}
     written = everything(tmp_path)
     assert set(written) == set(outcome.outputs) == files
-    assert {name: hashlib.sha256(raw).hexdigest() for name, raw in written.items()} == dict(outcome.outputs)
+    for name, raw in written.items():
+        state = (tmp_path / name).stat()
+        assert outcome.outputs[name] == (hashlib.sha256(raw).hexdigest(), state.st_size, state.st_mtime_ns)
     for ending, unit in units.items():
         assert json.loads(written[f"{PERF}/sub-01_ses-2_{ending}.json"])["Units"] == unit
     assert outcome.voxels == np.prod(SHAPE) and outcome.sources == SOURCES
@@ -124,7 +127,8 @@ def test_the_aif_can_be_seen_and_found_again(tmp_path, maps):
 
 def test_the_same_maps_are_the_same_bytes(tmp_path, maps):
     first, again = (write(maps, tmp_path / name, recipe()) for name in "ab")
-    assert first == again
+    shas = [{name: stamp.sha256 for name, stamp in each.outputs.items()} for each in (first, again)]
+    assert shas[0] == shas[1] and replace(first, outputs={}) == replace(again, outputs={})
     assert everything(tmp_path / "a") == everything(tmp_path / "b")
 
 
@@ -151,6 +155,35 @@ def test_a_full_disk_leaves_nothing_behind_and_nothing_changed(tmp_path, maps, m
     with pytest.raises(OSError, match="No space"):
         write(maps, tmp_path, changed)
     assert everything(tmp_path) == stood
+
+
+def test_maps_that_are_not_settled_yet_have_no_name_and_dropped_ones_are_gone(tmp_path, maps):
+    first, second = (module.begin(maps, tmp_path / name, recipe()) for name in "ab")
+    hidden = everything(tmp_path)
+    assert hidden and all(Path(name).name.startswith(module.HIDDEN) for name in hidden)
+    second.drop()
+    assert not everything(tmp_path / "b")
+    outcome = first.settle()
+    first.drop()  # what has its name stays
+    assert set(everything(tmp_path / "a")) == set(outcome.outputs)
+
+
+def test_what_stands_already_is_in_the_outcome_as_it_stands(tmp_path, maps):
+    first = write(maps, tmp_path, recipe())
+    os.utime(tmp_path / next(iter(first.outputs)), ns=(1, 1))
+    again = write(maps, tmp_path, recipe())
+    assert next(iter(again.outputs.values())).mtime_ns == 1
+    assert {name: stamp[:2] for name, stamp in again.outputs.items()} == {
+        name: stamp[:2] for name, stamp in first.outputs.items()
+    }
+
+
+def test_a_disk_that_cannot_be_told_beforehand_gets_the_same_files(tmp_path, maps, monkeypatch):
+    monkeypatch.delattr(module.os, "posix_fadvise", raising=False)
+    write(maps, tmp_path / "a", recipe())
+    monkeypatch.undo()
+    write(maps, tmp_path / "b", recipe())
+    assert everything(tmp_path / "a") == everything(tmp_path / "b")
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_system(tmp_path, maps):

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from uuid import uuid4
 
-from bolus.series import Scan
+from bolus.series import Scan, Stamp
 from bolus.write import HIDDEN
 
 State = Literal["done", "done_with_warnings", "failed", "skipped"]
@@ -24,14 +24,6 @@ LOGS = Path(".bolus", "logs")
 
 # A line for each value, in one call: to indent it as well takes ten times as long.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",\n", ": ")).encode
-
-
-class Stamp(NamedTuple):
-    """What one file was: its SHA-256, its size in bytes and its time of change in ns."""
-
-    sha256: str
-    size: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True)
@@ -77,28 +69,30 @@ def put_whole(path: Path, data: bytes | memoryview, forced: bool = True) -> None
 
     What is not forced outlives any process, but perhaps not a loss of power.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{HIDDEN}{uuid4().hex[:8]}-{path.name}")
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):  # noqa: PTH112  # a Path takes longer than the disk, and this is once a scan
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = f"{folder}/{HIDDEN}{uuid4().hex[:8]}-{name}"
     try:
-        with temporary.open("xb") as file:
+        with open(temporary, "xb") as file:  # noqa: PTH123
             file.write(data)
             if forced:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, path)  # noqa: PTH105
     except BaseException as error:
         with suppress(OSError):
-            temporary.unlink()
+            Path(temporary).unlink()
         if isinstance(error, OSError):  # a full disk does not say where it is, and nobody knows `temporary`
-            error.filename = str(path.parent)
+            error.filename = folder
         raise
     if not forced:
         return
-    folder = os.open(path.parent, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def enter(out: Path, record: Record) -> None:
@@ -111,22 +105,29 @@ def enter(out: Path, record: Record) -> None:
     for name in previous.outputs if previous else ():
         if name not in record.outputs:
             (out / name).unlink(missing_ok=True)
-    if record.state in DONE:
+    if record.state in DONE and previous is not None:
         (out / LOGS / f"{record.scan}.log").unlink(missing_ok=True)
     told: dict[str, Any] = vars(record) | {
         "numbers": {name: value for name, value in record.numbers.items() if math.isfinite(value)},
-        "inputs": {name: stamp._asdict() for name, stamp in record.inputs.items()},
-        "outputs": {name: stamp._asdict() for name, stamp in record.outputs.items()},
+        "inputs": _told(record.inputs),
+        "outputs": _told(record.outputs),
     }
     # Not forced to disk, as the maps are: what the loss of power takes from the ledger is computed again.
     # json.loads takes what "surrogatepass" lets through: names of files may be bytes of no text.
-    write_whole(_entry(out, record.scan), _encode(told).encode(errors="surrogatepass"), forced=False)
+    put_whole(_entry(out, record.scan), _encode(told).encode(errors="surrogatepass"), forced=False)
+
+
+def _told(stamps: Mapping[str, Stamp]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"sha256": sha, "size": size, "mtime_ns": mtime} for name, (sha, size, mtime) in stamps.items()
+    }
 
 
 def look_up(out: Path, scan: str) -> Record | None:
     """The record of one scan; None where there is none, or one that cannot be read."""
     try:
-        content: dict[str, Any] = json.loads(_entry(out, scan).read_bytes())
+        with open(f"{out}/{LEDGER}/{scan}.json", "rb") as file:  # noqa: PTH123
+            content: dict[str, Any] = json.loads(file.read())
         for side in ("inputs", "outputs"):
             content[side] = {name: Stamp(**stamp) for name, stamp in content[side].items()}
         content["warnings"] = tuple(content["warnings"])
@@ -137,7 +138,12 @@ def look_up(out: Path, scan: str) -> Record | None:
 
 def scans(out: Path) -> list[str]:
     """The names of the scans in the ledger, sorted."""
-    return sorted(path.stem for path in (out / LEDGER).glob("[!.]*.json"))
+    found: list[str] = []
+    with suppress(OSError):
+        found = os.listdir(out / LEDGER)  # noqa: PTH208  # of thousands of names no paths are made
+    return sorted(
+        name.removesuffix(".json") for name in found if name.endswith(".json") and not name.startswith(".")
+    )
 
 
 def records(out: Path) -> Iterator[Record]:

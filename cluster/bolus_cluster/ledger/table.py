@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from bolus.errors import printable
-from bolus_cluster.ledger.records import LEDGER, Record, records, write_whole
+from bolus_cluster.ledger.records import LEDGER, Record, records, scans, write_whole
 
 FILE = "scans.tsv"
 COLUMNS = (
@@ -63,7 +64,8 @@ def harmless(text: str) -> str:
 
 
 def _state(out: Path) -> set[tuple[str, int, int]]:
+    folder = str(out / LEDGER)
     return {
-        (path.name, (state := path.stat()).st_mtime_ns, state.st_ino)
-        for path in (out / LEDGER).glob("*.json")
+        (scan, (state := os.stat(f"{folder}/{scan}.json")).st_mtime_ns, state.st_ino)  # noqa: PTH116
+        for scan in scans(out)
     }

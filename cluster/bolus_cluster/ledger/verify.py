@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bolus.series import Stamp
 from bolus.write import HIDDEN
-from bolus_cluster.ledger.records import LEDGER, Stamp, look_up, scans, sha256
+from bolus_cluster.ledger.records import LEDGER, look_up, scans, sha256
 from bolus_cluster.pool import threaded
 
 Fault = Literal["damaged", "missing", "foreign", "unfinished", "unreadable"]

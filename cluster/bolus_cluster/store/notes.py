@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bolus_cluster.ledger.records import DONE, Record, Stamp, put_whole, records, unchanged, write_whole
+from bolus.series import Stamp
+from bolus_cluster.ledger.records import DONE, Record, put_whole, records, unchanged, write_whole
 
 STORE = Path(".bolus", "store")
 SCANS, BLOCKS, TILES = STORE / "scans", STORE / "blocks", STORE / "by_voxel"

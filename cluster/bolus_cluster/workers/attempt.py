@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from bolus.errors import BolusError, Code, of_system
 from bolus.recipe import Recipe, version
-from bolus.series import Outcome, Scan
+from bolus.series import Outcome, Scan, Stamp
 from bolus_cluster.ledger.records import (
     LOGS,
     Record,
-    Stamp,
     State,
     enter,
     look_up,
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from os import stat_result
 
     from bolus.turns import Turns
+    from bolus.write import Written
     from bolus_kernels.device import Device
 
 
@@ -71,35 +70,79 @@ def attempt(job: Job) -> Row:
 
     Raises OSError only where the ledger itself cannot be written: then the cohort cannot go on.
     """
-    started = time.perf_counter()
-    previous = look_up(job.out, job.scan.key)
-    if previous and previous.attempts > job.attempts:
-        return row_of(previous)
-    blank = _blank(job.scan, previous)
-    blank = replace(blank, attempts=blank.attempts + 1, signature=job.signature)
-    try:
-        # Looked at before they are read: a file that changes meanwhile is noticed by the next run.
-        seen = {path: path.stat() for path in job.scan.files()}
-        outcome = _process(job)
-        record = _succeeded(blank, job, outcome, seen)
-    except Exception as error:
-        log = job.out / LOGS / f"{job.scan.key}.log"
-        problem = translate(error, str(job.scan.images[0]), str(log))
-        if problem.code is Code.INTERNAL:
-            write_whole(log, "".join(traceback.format_exception(error)).encode())
-        record = _failed(blank, problem)
-    record = replace(record, seconds=round(time.perf_counter() - started, 3))
-    return _entered(job.out, record)
+    return _Begun(job).finish()
 
 
 def attempt_in_time(jobs: Iterable[Job]) -> Iterator[Row]:
-    """As `attempt`, one after another, in a process that ends where one of them is past its deadline."""
+    """As `attempt`, one after another, in a process that ends where one of them is past its deadline.
+
+    While the maps of one are on their way to the disk the next is computed.
+    """
     import bolus.pipeline  # noqa: F401  # on a busy machine this takes longer than a scan, and is none of its time
 
+    begun: list[_Begun] = []
     with Deadline() as deadline:
-        for job in jobs:
-            deadline.allow(job.deadline)
-            yield attempt(job)
+        try:
+            for job in jobs:
+                deadline.allow(job.deadline)
+                begun.append(_Begun(job))
+                if begun[1:]:
+                    yield begun[0].finish()
+                    del begun[0]
+            for last in begun:
+                yield last.finish()
+        finally:
+            for each in begun:
+                each.drop()
+
+
+class _Begun:
+    """A scan that is computed, and what it came to: maps on their way to the disk, a refusal, or an earlier row."""
+
+    def __init__(self, job: Job) -> None:
+        started = time.perf_counter()
+        self._job = job
+        self._seen: dict[Path, stat_result] = {}
+        self._came_to: Written | Exception | Row
+        previous = look_up(job.out, job.scan.key)
+        if previous and previous.attempts > job.attempts:
+            self._came_to = row_of(previous)
+            return
+        blank = _blank(job.scan, previous)
+        self._blank = replace(blank, attempts=blank.attempts + 1, signature=job.signature)
+        try:
+            # Looked at before they are read: a file that changes meanwhile is noticed by the next run.
+            self._seen = {path: path.stat() for path in job.scan.files()}
+            self._came_to = _begin(job)
+        except Exception as error:
+            self._came_to = error
+        self._seconds = time.perf_counter() - started
+
+    def finish(self) -> Row:
+        """Wait until the maps are on disk, and enter it; raises OSError."""
+        if isinstance(self._came_to, Row):
+            return self._came_to
+        started = time.perf_counter()
+        try:
+            if isinstance(self._came_to, Exception):
+                raise self._came_to
+            record = _succeeded(self._blank, self._job, self._came_to.settle(), self._seen)
+        except Exception as error:
+            record = self._failed(error)
+        seconds = self._seconds + time.perf_counter() - started
+        return _entered(self._job.out, replace(record, seconds=round(seconds, 3)))
+
+    def drop(self) -> None:
+        """Leave nothing of it behind, unless it is finished."""
+        if not isinstance(self._came_to, Row | Exception):
+            self._came_to.drop()
+
+    def _failed(self, error: Exception) -> Record:
+        log = self._job.out / LOGS / f"{self._job.scan.key}.log"
+        problem = translate(error, str(self._job.scan.images[0]), str(log))
+        if problem.code is Code.INTERNAL:
+            write_whole(log, "".join(traceback.format_exception(error)).encode())
+        return _failed(self._blank, problem)
 
 
 def has_gpu(job: Job) -> bool:
@@ -151,20 +194,20 @@ def translate(error: Exception, file: str, log: str) -> BolusError:
     return BolusError(Code.INTERNAL, file, seen, "none: this is a mistake in bolus", mend)
 
 
-def _process(job: Job) -> Outcome:
+def _begin(job: Job) -> Written:
     from bolus import pipeline
-    from bolus_kernels import device
 
-    chosen = device.select(job.device, job.threads)
-    return pipeline.process(job.scan, job.out, job.recipe, chosen, _turns(chosen))
+    return pipeline.begin(job.scan, job.out, job.recipe, *_place(job.device, job.threads))
 
 
 @cache
-def _turns(chosen: Device) -> Turns:
-    """The turns of the scans that this process has under way."""
+def _place(kind: str, threads: int) -> tuple[Device, Turns]:
+    """The device, and the turns there of the scans that this process has under way; raises DeviceUnavailable."""
     from bolus.turns import turns
+    from bolus_kernels import device
 
-    return turns(chosen)
+    chosen = device.select(kind, threads)
+    return chosen, turns(chosen)
 
 
 def _blank(scan: Scan, previous: Record | None) -> Record:
@@ -184,10 +227,6 @@ def _succeeded(blank: Record, job: Job, outcome: Outcome, seen: dict[Path, stat_
     for path, state in seen.items():
         digest = outcome.sources.get(str(path)) or sha256(path)
         inputs[name_of(path, job.root)] = Stamp(digest, state.st_size, state.st_mtime_ns)
-    outputs = {}
-    for name, digest in outcome.outputs.items():
-        state = os.stat(f"{job.out}/{name}")  # noqa: PTH116  # forty paths would be a third of the ledger's time
-        outputs[name] = Stamp(digest, state.st_size, state.st_mtime_ns)
     return replace(
         blank,
         state="done_with_warnings" if outcome.warnings else "done",
@@ -197,7 +236,7 @@ def _succeeded(blank: Record, job: Job, outcome: Outcome, seen: dict[Path, stat_
         numbers=dict(outcome.numbers),
         warnings=outcome.warnings,
         inputs=inputs,
-        outputs=outputs,
+        outputs=outcome.outputs,
     )
 
 
