@@ -201,8 +201,8 @@ def name_of(path: Path, root: Path) -> str:
 
     So a data set that is moved or mounted elsewhere is still the same data set.
     """
-    full, top = path.absolute(), root.absolute()
-    return full.relative_to(top).as_posix() if full.is_relative_to(top) else full.as_posix()
+    full, top = str(path.absolute()), str(root.absolute()).rstrip(os.sep) + os.sep
+    return full.removeprefix(top)
 
 
 def _entry(out: Path, scan: str) -> Path:

@@ -108,8 +108,7 @@ class _Begun:
         if previous and previous.attempts > job.attempts:
             self._came_to = row_of(previous)
             return
-        blank = _blank(job.scan, previous)
-        self._blank = replace(blank, attempts=blank.attempts + 1, signature=job.signature)
+        self._blank = _blank(job.scan, previous, 1, job.signature)
         try:
             # Looked at before they are read: a file that changes meanwhile is noticed by the next run.
             self._seen = {path: path.stat() for path in job.scan.files()}
@@ -162,8 +161,8 @@ def row_of(record: Record) -> Row:
 
 def refuse(scan: Scan, out: Path, problem: BolusError, attempts: int = 0) -> Row:
     """Enter a scan that failed outside `attempt`: refused at the door, or its worker died; raises OSError."""
-    blank = _blank(scan, look_up(out, scan.key))
-    return _entered(out, _failed(replace(blank, attempts=blank.attempts + attempts), problem))
+    blank = _blank(scan, look_up(out, scan.key), attempts)
+    return _entered(out, _failed(blank, problem))
 
 
 def skip(scan: Scan, out: Path, why: str) -> Row:
@@ -210,14 +209,15 @@ def _place(kind: str, threads: int) -> tuple[Device, Turns]:
     return chosen, turns(chosen)
 
 
-def _blank(scan: Scan, previous: Record | None) -> Record:
+def _blank(scan: Scan, previous: Record | None, attempts: int = 0, signature: str = "") -> Record:
     return Record(
         scan=scan.key,
         subject=scan.subject,
         session=scan.session,
         modality=scan.contrast,
         state="skipped",
-        attempts=previous.attempts if previous else 0,
+        attempts=attempts + (previous.attempts if previous else 0),
+        signature=signature,
         version=version(),
     )
 
