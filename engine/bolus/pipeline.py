@@ -56,7 +56,8 @@ def begin(scan: Scan, out: Path, recipe: Recipe, device: Device, turns: Turns = 
     del curves
     with turns.write:
         written = write.begin(maps, out, recipe)
-    log.info("%s: computed in %.2f s on %s", scan.key, time.perf_counter() - started, maps.device)
+    seconds, done = time.perf_counter() - started, written.outcome
+    log.info("%s: %d voxels in %.2f s on %s", scan.key, done.voxels, seconds, done.device)
     return written
 
 

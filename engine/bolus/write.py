@@ -55,7 +55,8 @@ class Written:
     """
 
     def __init__(self, folder: Path, below: Path, outcome: Outcome) -> None:
-        self._folder, self._below, self._outcome = str(folder), below, outcome
+        self._folder, self._below = str(folder), below
+        self.outcome = outcome  # but for its outputs, which are there once it is settled
         self._hidden = (
             f"{folder}/{HIDDEN}{{}}".format
         )  # of some forty files: Path would take as long as the disk
@@ -89,7 +90,7 @@ class Written:
                 os.replace(self._hidden(name), f"{self._folder}/{name}")  # noqa: PTH105
             _after(self._folder, os.fsync)
         stamps = {f"{self._below}/{name}": stamp for name, stamp in sorted(self._stamps.items())}
-        return replace(self._outcome, outputs=stamps)
+        return replace(self.outcome, outputs=stamps)
 
     def drop(self) -> None:
         """Remove what has not got its name."""
