@@ -23,6 +23,7 @@ from bolus_cluster.ledger.records import (
     reason,
     records,
     sha256,
+    summaries,
     write_whole,
 )
 
@@ -146,6 +147,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         write_whole(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_summary_is_the_record_without_its_files(tmp_path: Path) -> None:
+    files = {"a.nii.gz": Stamp("0" * 64, 1, 2)}
+    said = ',\n"inputs": {'  # as it would stand in the file, were it not a text
+    full = Record(
+        "sub-1_dsc", "1", "b", "dsc", "done", message=said, numbers={"inputs": 1.5}, warnings=("w",)
+    )
+    for record in (replace(full, inputs=files, outputs=files, signature="s", version="v"), full):
+        enter(tmp_path, record)
+        assert list(summaries(tmp_path)) == [replace(record, inputs={}, outputs={})]
+    (tmp_path / LEDGER / "sub-1_dsc.json").write_text("no record")
+    assert not list(summaries(tmp_path))
 
 
 def test_a_kill_before_the_replacement_leaves_the_old_file(tmp_path: Path) -> None:

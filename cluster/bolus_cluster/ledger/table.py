@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bolus.errors import printable
-from bolus_cluster.ledger.records import LEDGER, Record, records, scans, write_whole
+from bolus_cluster.ledger.records import LEDGER, Record, scans, summaries, write_whole
 
 FILE = "scans.tsv"
 COLUMNS = (
@@ -28,7 +28,7 @@ def write(out: Path) -> bool:
     wrote = False
     while True:
         before = _state(out)
-        wrote = write_whole(out / FILE, as_text(records(out)).encode(errors="backslashreplace")) or wrote
+        wrote = write_whole(out / FILE, as_text(summaries(out)).encode(errors="backslashreplace")) or wrote
         if _state(out) == before:
             return wrote
 
