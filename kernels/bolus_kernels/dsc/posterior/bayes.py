@@ -45,6 +45,7 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
         "cbf_spread": (0.8, "1", 0.3, 3.0),
         "floor": (0.02, "1", 0.005, 0.5),
     },
+    version=2,
     choices={"leakage": ("none", "project")},
     cuda=True,
     paper="Mouridsen et al., Neuroimage 33:570 (2006)",
