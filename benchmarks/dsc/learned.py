@@ -134,10 +134,11 @@ def _fill(
 
 
 def moments(told: Likelihood, belief: Belief) -> Moments:
-    """The posterior under one belief."""
+    """The posterior under one belief; squares of ln flow less what bins add to them (Sheppard's correction)."""
     flow = np.exp(-0.5 * ((told.log_flow - belief.flow) / belief.flow_spread) ** 2) / belief.flow_spread
     mtt = np.exp(-0.5 * ((told.log_mtt - belief.mtt) / belief.mtt_spread) ** 2) / belief.mtt_spread
-    powers = np.stack([flow, flow * told.log_flow, flow * told.log_flow**2], 1).astype(np.float32)
+    squares = told.log_flow**2 - WIDTH**2 / 12
+    powers = np.stack([flow, flow * told.log_flow, flow * squares], 1).astype(np.float32)
     summed = told.mass @ powers
     of_time = np.einsum("nsmk,s->nmk", summed, belief.weight)
     of_shape = np.einsum("nsm,m->ns", summed[..., 0], mtt) * belief.weight
