@@ -12,7 +12,7 @@ from benchmarks.dsc import bayes, beliefs
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.posterior import bank
 from bolus_kernels.dsc.posterior.residue import UNKNOWNS
-from bolus_kernels.dsc.posterior.shapes import SHAPES, WEIGHT
+from bolus_kernels.dsc.posterior.shapes import BETWEEN, SHAPES, WEIGHT
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel
 from bolus_kernels.shelf import shelf
@@ -180,8 +180,10 @@ def maps(told: Likelihood, belief: Belief, kept: float = 0.0) -> dict[str, Array
     share = own.evidence * (1 - kept)
     share = (share / (share + kept * first.evidence))[:, None]
     x, xx, t, tt = (share * own.mean + (1 - share) * first.mean).T
+    between = BETWEEN**2 * np.sum((share * own.shape + (1 - share) * first.shape) ** 2, axis=1)
     cbf, mtt = told.typical * np.exp(x), np.exp(t)
-    return {"cbf": cbf, "mtt": mtt, "sd_cbf": cbf * np.sqrt(xx - x * x), "sd_mtt": mtt * np.sqrt(tt - t * t)}
+    sd_cbf, sd_mtt = cbf * np.sqrt(xx - x * x + between), mtt * np.sqrt(tt - t * t + between)
+    return {"cbf": cbf, "mtt": mtt, "sd_cbf": sd_cbf, "sd_mtt": sd_mtt}
 
 
 def rows() -> list[Row]:

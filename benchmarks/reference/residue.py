@@ -21,6 +21,8 @@ plateau of p mean transit times before an exponential, -s, s above 1, for two co
 transit times have an SD of s mean ones."""
 BELIEVED = (0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 4.0, 1.0, 0.5, 0.5)
 """Prior of each shape, up to a factor."""
+BETWEEN = 0.05
+"""SD within what one shape stands for, of ln CBF, of ln MTT, and of the SD of transit times in mean ones."""
 TRANSIT_TIMES, DELAYS = 141, 111
 FINE = 0.01
 """Step of the convolution, s."""
@@ -243,7 +245,10 @@ def bayes(
 
 
 def _moments(mass: Array, shape: Array, mtt: Array, delay: Array, cbf: float) -> Posterior:
-    """Sum over templates; mass : (k, 5), the integrals of 1, x, x^2, e^x, e^2x with x = ln CBF/cbf."""
+    """Sum over templates; mass : (k, 5), the integrals of 1, x, x^2, e^x, e^2x with x = ln CBF/cbf.
+
+    Each shape stands for those around it: sum p^2 of BETWEEN^2 is added to the variances, p the mass of a shape.
+    """
     mass = mass / mass[:, 0].sum()
     weight, x, square, factor, factor_square = mass.T
     volume = cbf * mtt / 60
@@ -258,6 +263,8 @@ def _moments(mass: Array, shape: Array, mtt: Array, delay: Array, cbf: float) ->
     (log_mtt, sd_log_mtt), (late, sd_late) = moments(np.log(mtt)), moments(delay)
     cth, sd_cth = moments(spread(shape, mtt))
     flow, time = cbf * float(np.exp(log_cbf)), float(np.exp(log_mtt))
+    between = BETWEEN * float(np.sqrt(sum(weight[shape == one].sum() ** 2 for one in SHAPES)))
+    sd_flow, sd_time = flow * np.hypot(sd_log_cbf, between), time * np.hypot(sd_log_mtt, between)
     return Posterior(
-        flow, time, cbv, late, cth, flow * sd_log_cbf, time * sd_log_mtt, sd_cbv, sd_late, sd_cth
+        flow, time, cbv, late, cth, sd_flow, sd_time, sd_cbv, sd_late, np.hypot(sd_cth, time * between)
     )

@@ -24,6 +24,9 @@ WEIGHT = np.array([0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 4.0, 1.0, 0.5, 0.5])
 """Prior of each shape, up to a factor. Residues that come to an end are but two, BOX and LINE: together they weigh
 about as much as all with a tail. No series tells one transit time from gammas of shape 24 or 48: BOX stands for those
 too. The three wider than an exponential are alike and count half."""
+BETWEEN = 0.05
+"""SD within what one shape stands for, of ln CBF, of ln MTT, and of the SD of transit times in mean ones: about the
+step from one shape to the next that fits its curve best, over sqrt(12)."""
 NODES, LAST = 256, 32
 """Nodes per mean transit time of the tabulated integrals, and the mean transit times after which they are lines."""
 
