@@ -63,9 +63,10 @@ def bayes(
     that the model itself has, as a share of the peak. leakage = project : the integral of the reference is not told
     from tissue either. The arterial input is smooth between its samples; SDs hold for it as given, and it must contain
     its recirculation. A shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the
-    variances of ln CBF, ln MTT and cth/mtt. Templates of less than 1e-3 of the best's density are left out. MTT is not CBV/CBF exactly: each is its own mean. Where the typical volume is not known or
-    not positive no voxel has a solution. Raises ValueError for an unusable arterial input. Source: the likelihood of
-    Mouridsen 2006, eq. 6-9, summed over a bank instead of searched.
+    variances of ln CBF, ln MTT and cth/mtt. Templates of less than 1e-3 of the best's density are left out. MTT is not
+    CBV/CBF exactly: each is its own mean. Where the typical volume is not known or not positive no voxel has a
+    solution. Raises ValueError for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9,
+    summed over a bank instead of searched.
     """
     typical = 60.0 * protocol.typical_volume / parameters["mtt_prior"]
     maps = empty_maps(METHODS["bayes"], curves.shape[0])
