@@ -148,8 +148,11 @@ def _survival(shape: float, time: Array) -> Array:
         return (time < 1).astype(float)
     if shape == residue.LINEAR:
         return np.maximum(1 - time / 2, 0.0)
-    if shape == residue.TWO:
-        fast, slow = residue.FAST, 1 - residue.FAST
+    if -1 < shape < 0:
+        return np.asarray(np.exp(-np.maximum(time + shape, 0.0) / (1 + shape)))
+    if shape < 0:
+        fast = residue.fast(shape)
+        slow = 1 - fast
         return np.asarray(fast * np.exp(-2 * fast * time) + slow * np.exp(-2 * slow * time))
     return np.asarray(gammaincc(shape, shape * time))
 

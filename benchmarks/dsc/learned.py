@@ -12,7 +12,7 @@ from benchmarks.dsc import bayes, beliefs
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.posterior import bank
 from bolus_kernels.dsc.posterior.residue import UNKNOWNS
-from bolus_kernels.dsc.posterior.shapes import SHAPES, WEIGHT
+from bolus_kernels.dsc.posterior.shapes import BETWEEN, SHAPES, WEIGHT
 from bolus_kernels.dsc.protocol import DscProtocol
 from bolus_kernels.jit import kernel
 from bolus_kernels.shelf import shelf
@@ -134,10 +134,11 @@ def _fill(
 
 
 def moments(told: Likelihood, belief: Belief) -> Moments:
-    """The posterior under one belief."""
+    """The posterior under one belief; squares of ln flow less what bins add to them (Sheppard's correction)."""
     flow = np.exp(-0.5 * ((told.log_flow - belief.flow) / belief.flow_spread) ** 2) / belief.flow_spread
     mtt = np.exp(-0.5 * ((told.log_mtt - belief.mtt) / belief.mtt_spread) ** 2) / belief.mtt_spread
-    powers = np.stack([flow, flow * told.log_flow, flow * told.log_flow**2], 1).astype(np.float32)
+    squares = told.log_flow**2 - WIDTH**2 / 12
+    powers = np.stack([flow, flow * told.log_flow, flow * squares], 1).astype(np.float32)
     summed = told.mass @ powers
     of_time = np.einsum("nsmk,s->nmk", summed, belief.weight)
     of_shape = np.einsum("nsm,m->ns", summed[..., 0], mtt) * belief.weight
@@ -179,8 +180,10 @@ def maps(told: Likelihood, belief: Belief, kept: float = 0.0) -> dict[str, Array
     share = own.evidence * (1 - kept)
     share = (share / (share + kept * first.evidence))[:, None]
     x, xx, t, tt = (share * own.mean + (1 - share) * first.mean).T
+    between = BETWEEN**2 * np.sum((share * own.shape + (1 - share) * first.shape) ** 2, axis=1)
     cbf, mtt = told.typical * np.exp(x), np.exp(t)
-    return {"cbf": cbf, "mtt": mtt, "sd_cbf": cbf * np.sqrt(xx - x * x), "sd_mtt": mtt * np.sqrt(tt - t * t)}
+    sd_cbf, sd_mtt = cbf * np.sqrt(xx - x * x + between), mtt * np.sqrt(tt - t * t + between)
+    return {"cbf": cbf, "mtt": mtt, "sd_cbf": sd_cbf, "sd_mtt": sd_mtt}
 
 
 def rows() -> list[Row]:

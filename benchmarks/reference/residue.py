@@ -14,17 +14,15 @@ from scipy.special import gammainc, gammaincc
 
 Array = NDArray[Any]
 
-BOX, LINEAR, TWO = np.inf, 0.0, -1.0
-SHAPES = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0, BOX, LINEAR, TWO)
-"""alpha of gamma-distributed transit times; infinite for one transit time; 0 stands for the linear residue, -1 for two
-compartments of half the volume each."""
-BELIEVED = (0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 0.5)
-"""Prior of each shape, up to a factor: one transit time stands for alpha 24, 48 and infinity, which look alike; the two
-that are wider than an exponential share the place of one."""
-WIDEST = 5 / 3
-"""SD of the transit times of the two compartments, of their mean: that of alpha 0.36, the next in the row."""
-FAST = (1 + np.sqrt((WIDEST**2 - 1) / (WIDEST**2 + 1))) / 2
-"""Share of the flow through the fast one."""
+BOX, LINEAR, PLATEAU, TWO, WIDE = np.inf, 0.0, -0.5, -3 / 2, -5 / 3
+SHAPES = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0, BOX, LINEAR, PLATEAU, TWO, WIDE)
+"""alpha of gamma-distributed transit times; infinite for one transit time; 0 stands for the linear residue, -p for a
+plateau of p mean transit times before an exponential, -s, s above 1, for two compartments of half the volume each whose
+transit times have an SD of s mean ones."""
+BELIEVED = (0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 4.0, 1.0, 0.5, 0.5)
+"""Prior of each shape, up to a factor."""
+BETWEEN = 0.05
+"""SD within what one shape stands for, of ln CBF, of ln MTT, and of the SD of transit times in mean ones."""
 TRANSIT_TIMES, DELAYS = 141, 111
 FINE = 0.01
 """Step of the convolution, s."""
@@ -89,17 +87,26 @@ def passed(t: Array, shape: float) -> Array:
     if shape == LINEAR:
         end = np.minimum(t, 2.0)
         return end - end**2 / 4
+    if -1 < shape < 0:
+        beyond = 1 + shape
+        return np.minimum(t, -shape) - beyond * np.expm1(-np.maximum(t + shape, 0.0) / beyond)
     if (
-        shape == TWO
+        shape < 0
     ):  # shares f and 1 - f of the flow, mean times 1/(2 f) and 1/(2 (1 - f)): half the volume each
-        return np.asarray(1 - 0.5 * np.exp(-2 * FAST * t) - 0.5 * np.exp(-2 * (1 - FAST) * t))
+        f = fast(shape)
+        return np.asarray(1 - 0.5 * np.exp(-2 * f * t) - 0.5 * np.exp(-2 * (1 - f) * t))
     return np.asarray(t * gammaincc(shape, shape * t) + gammainc(shape + 1, shape * t))
+
+
+def fast(shape: float) -> float:
+    """Share of the flow through the fast one of two compartments: SD^2 = 1/(2 f (1 - f)) - 1 if each holds half."""
+    return float((1 + np.sqrt((shape**2 - 1) / (shape**2 + 1))) / 2)
 
 
 def spread(shape: Array, mtt: Array) -> Array:
     """SD of the transit times, s: MTT/sqrt(alpha), 0 for one transit time, MTT/sqrt(3) for the linear residue."""
-    alpha = np.where(shape == LINEAR, 3.0, np.where(shape == TWO, WIDEST**-2, shape))
-    return np.asarray(mtt / np.sqrt(alpha))
+    alpha = np.where(shape > 0, shape, 3.0)
+    return np.asarray(mtt * np.where(shape < -1, -shape, np.where(shape < 0, 1 + shape, 1 / np.sqrt(alpha))))
 
 
 def _ends_halved(n: int) -> Array:
@@ -238,7 +245,10 @@ def bayes(
 
 
 def _moments(mass: Array, shape: Array, mtt: Array, delay: Array, cbf: float) -> Posterior:
-    """Sum over templates; mass : (k, 5), the integrals of 1, x, x^2, e^x, e^2x with x = ln CBF/cbf."""
+    """Sum over templates; mass : (k, 5), the integrals of 1, x, x^2, e^x, e^2x with x = ln CBF/cbf.
+
+    Each shape stands for those around it: sum p^2 of BETWEEN^2 is added to the variances, p the mass of a shape.
+    """
     mass = mass / mass[:, 0].sum()
     weight, x, square, factor, factor_square = mass.T
     volume = cbf * mtt / 60
@@ -253,6 +263,8 @@ def _moments(mass: Array, shape: Array, mtt: Array, delay: Array, cbf: float) ->
     (log_mtt, sd_log_mtt), (late, sd_late) = moments(np.log(mtt)), moments(delay)
     cth, sd_cth = moments(spread(shape, mtt))
     flow, time = cbf * float(np.exp(log_cbf)), float(np.exp(log_mtt))
+    between = BETWEEN * float(np.sqrt(sum(weight[shape == one].sum() ** 2 for one in SHAPES)))
+    sd_flow, sd_time = flow * np.hypot(sd_log_cbf, between), time * np.hypot(sd_log_mtt, between)
     return Posterior(
-        flow, time, cbv, late, cth, flow * sd_log_cbf, time * sd_log_mtt, sd_cbv, sd_late, sd_cth
+        flow, time, cbv, late, cth, sd_flow, sd_time, sd_cbv, sd_late, np.hypot(sd_cth, time * between)
     )

@@ -75,18 +75,27 @@ def test_one_template_meets_adaptive_quadrature() -> None:
     left = np.min(c @ c - along**2 / norm)
     variance = left / 56 + (0.02 * (curve.max() - curve[:7].mean())) ** 2
 
-    def density(x: float, power: int) -> float:
+    def density(x: float, shape: int, power: int) -> float:
         flow = np.exp(x) / (6000 * simulate.KAPPA_RHO)
-        misfit = np.sum((c - flow * shapes) ** 2, axis=1) - left
+        misfit = np.sum((c - flow * shapes[shape]) ** 2) - left
         each = np.exp(-misfit / (2 * variance) - 0.5 * ((x - np.log(60)) / 0.8) ** 2)
-        return float(residue.BELIEVED @ each * x**power)
+        return float(residue.BELIEVED[shape] * each * x**power)
 
-    mass, first, second = (
-        quad(density, 2.5, 5.5, args=(power,), limit=400, epsrel=1e-10)[0] for power in range(3)
+    integrals = np.array(
+        [
+            [
+                quad(density, 2.5, 5.5, (s, power), limit=400, epsabs=1e-9, epsrel=1e-10)[0]
+                for power in range(3)
+            ]
+            for s in range(len(shapes))
+        ]
     )
-    mean = first / mass
+    mass, first, second = integrals.sum(axis=0)
+    mean, alone = first / mass, np.sum((integrals[:, 0] / mass) ** 2)
+    spread = np.sqrt(second / mass - mean**2 + 0.05**2 * alone)
     assert found.cbf == pytest.approx(np.exp(mean), rel=1e-6)
-    assert found.sd_cbf == pytest.approx(np.exp(mean) * np.sqrt(second / mass - mean**2), rel=1e-4)
+    assert found.sd_cbf == pytest.approx(np.exp(mean) * spread, rel=1e-4)
+    assert found.sd_mtt == pytest.approx(found.mtt * 0.05 * np.sqrt(alone), rel=1e-4)
     assert found.mtt == pytest.approx(4.0, rel=1e-6) and found.tmax == pytest.approx(1.0, rel=1e-6)
 
 

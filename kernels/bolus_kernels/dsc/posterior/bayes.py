@@ -45,6 +45,7 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
         "cbf_spread": (0.8, "1", 0.3, 3.0),
         "floor": (0.02, "1", 0.005, 0.5),
     },
+    version=2,
     choices={"leakage": ("none", "project")},
     cuda=True,
     paper="Mouridsen et al., Neuroimage 33:570 (2006)",
@@ -61,11 +62,11 @@ def bayes(
     delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior. floor : noise SD
     that the model itself has, as a share of the peak. leakage = project : the integral of the reference is not told
     from tissue either. The arterial input is smooth between its samples; SDs hold for it as given, and it must contain
-    its recirculation. Templates of less than 1e-3 of the best's density are left out: where one transit time is all
-    but certain (cth below 0.5 % of mtt) sd_cth is too small by up to 0.08 s, or 0, as in 30 of 1,500 simulated voxels;
-    no other map notices. MTT is not CBV/CBF exactly: each is its own mean. Where the typical volume is not known or
-    not positive no voxel has a solution. Raises ValueError for an unusable arterial input. Source: the likelihood of
-    Mouridsen 2006, eq. 6-9, summed over a bank instead of searched.
+    its recirculation. A shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the
+    variances of ln CBF, ln MTT and cth/mtt. Templates of less than 1e-3 of the best's density are left out. MTT is not
+    CBV/CBF exactly: each is its own mean. Where the typical volume is not known or not positive no voxel has a
+    solution. Raises ValueError for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9,
+    summed over a bank instead of searched.
     """
     typical = 60.0 * protocol.typical_volume / parameters["mtt_prior"]
     maps = empty_maps(METHODS["bayes"], curves.shape[0])

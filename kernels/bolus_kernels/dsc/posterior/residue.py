@@ -9,10 +9,24 @@ import numpy as np
 
 from bolus_kernels.dsc.posterior.bank import HALF_MORE, MORE_DELAYS, MORE_MTTS, MTTS
 from bolus_kernels.dsc.posterior.correlate import correlate
-from bolus_kernels.dsc.posterior.mass import HALF, ROOM, XX, ZERO, P, X, node_of, score_windows, sum_up
+from bolus_kernels.dsc.posterior.mass import (
+    HALF,
+    ROOM,
+    TWO,
+    XX,
+    ZERO,
+    H,
+    L,
+    P,
+    X,
+    node_of,
+    score_windows,
+    sum_up,
+)
 from bolus_kernels.dsc.posterior.ridge import around, ridge
-from bolus_kernels.dsc.posterior.shapes import SHAPES
+from bolus_kernels.dsc.posterior.shapes import BETWEEN, SHAPES
 from bolus_kernels.jit import finite_part
+from bolus_kernels.scalar import exp
 
 WORTH, UNSURE = np.float32(8.0), np.float32(0.05)
 """Nodes of a finer grid are looked at where they may come this close to the best, and a share of its bends closer."""
@@ -25,6 +39,9 @@ UNKNOWNS = 4
 ROUNDING = np.float32(4e-6)
 """Of the mean: what a curve that is constant still varies by."""
 QUARTER = np.float32(1 / 4)
+UNRESOLVED = np.float32(BETWEEN**2)
+"""Variance between the shapes of the bank, added as far as one of them has all the mass: where several share it, what
+lies between them is in their scatter."""
 
 
 @finite_part
@@ -66,10 +83,15 @@ def voxel_posterior(
         count = min(count, ROOM)
         best = correlate(grid, told, voxel, count, room)
     sum_up(grid, best / noise, noise, unit, flow, top, count, room)
-    for i in range(5):
-        mean = sums[X + i] / sums[P]
-        result[i], result[5 + i] = mean, sqrt(max(sums[XX + i] / sums[P] - mean * mean, ZERO))
-    likely = 0
+    likely, alone = 0, ZERO
     for s in range(SHAPES):
         likely = s if mass[s] > mass[likely] else likely
+        alone += mass[s] * mass[s]
+    between = UNRESOLVED * alone / (sums[P] * sums[P])
+    for i in range(X, XX):
+        mean = sums[i] / sums[P]
+        variance = max(sums[XX - X + i] / sums[P] - mean * mean, ZERO)
+        if i in (X, L, H):
+            variance += between * exp(TWO * result[L - X]) if i == H else between
+        result[i - X], result[XX - X + i - X] = mean, sqrt(variance)
     return likely
