@@ -57,9 +57,6 @@ class Written:
     def __init__(self, folder: Path, below: Path, outcome: Outcome) -> None:
         self._folder, self._below = str(folder), below
         self.outcome = outcome  # but for its outputs, which are there once it is settled
-        self._hidden = (
-            f"{folder}/{HIDDEN}{{}}".format
-        )  # of some forty files: Path would take as long as the disk
         self._begun: dict[str, str] = {}  # SHA-256
         self._stamps: dict[str, Stamp] = {}
 
@@ -85,9 +82,9 @@ class Written:
             states = [_after(self._hidden(name), os.fsync) for name in self._begun]
             for (name, sha), state in zip(self._begun.items(), states, strict=True):
                 self._stamps[name] = _stamp(sha, state)
-            while self._begun:
-                name, _ = self._begun.popitem()
+            for name in list(self._begun):
                 os.replace(self._hidden(name), f"{self._folder}/{name}")  # noqa: PTH105
+                del self._begun[name]
             _after(self._folder, os.fsync)
         stamps = {f"{self._below}/{name}": stamp for name, stamp in sorted(self._stamps.items())}
         return replace(self.outcome, outputs=stamps)
@@ -96,6 +93,9 @@ class Written:
         """Remove what has not got its name."""
         for name in self._begun:
             Path(self._hidden(name)).unlink(missing_ok=True)
+
+    def _hidden(self, name: str) -> str:
+        return f"{self._folder}/{HIDDEN}{name}"  # of some forty files: Path would take as long as the disk
 
     def __enter__(self) -> Written:
         return self

@@ -158,8 +158,17 @@ def test_a_summary_is_the_record_without_its_files(tmp_path: Path) -> None:
     for record in (replace(full, inputs=files, outputs=files, signature="s", version="v"), full):
         enter(tmp_path, record)
         assert list(summaries(tmp_path)) == [replace(record, inputs={}, outputs={})]
-    (tmp_path / LEDGER / "sub-1_dsc.json").write_text("no record")
-    assert not list(summaries(tmp_path))
+    enter(tmp_path, replace(full, inputs=files, outputs=files))
+    place = tmp_path / LEDGER / "sub-1_dsc.json"
+    for damaged in (place.read_text()[:-20], "no record"):
+        place.write_text(damaged)
+        assert not list(summaries(tmp_path)) and not list(records(tmp_path))
+
+
+def test_a_file_beside_the_program_is_put_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert write_whole(Path("file"), b"new") and (tmp_path / "file").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_kill_before_the_replacement_leaves_the_old_file(tmp_path: Path) -> None:

@@ -168,6 +168,21 @@ def test_maps_that_are_not_settled_yet_have_no_name_and_dropped_ones_are_gone(tm
     assert set(everything(tmp_path / "a")) == set(outcome.outputs)
 
 
+def test_a_folder_may_have_braces_in_its_name(tmp_path, maps):
+    outcome = write(maps, tmp_path / "{0} {x}", recipe())
+    assert set(everything(tmp_path / "{0} {x}")) == set(outcome.outputs)
+
+
+def test_where_a_name_cannot_be_given_nothing_hidden_stays(tmp_path, maps, monkeypatch):
+    def refuse(*paths):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module.os, "replace", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        write(maps, tmp_path, recipe())
+    assert not everything(tmp_path)
+
+
 def test_what_stands_already_is_in_the_outcome_as_it_stands(tmp_path, maps):
     first = write(maps, tmp_path, recipe())
     os.utime(tmp_path / next(iter(first.outputs)), ns=(1, 1))
