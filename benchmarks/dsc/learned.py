@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import erf, exp, sqrt
+from math import erf, exp, hypot, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,7 +110,7 @@ def _fill(
                     total += told[v, k] * parts[r, k, d]
                 along[r, d] = total
                 best = max(best, total)
-        noise, top = sqrt((square[v] - best * best) / freedom + floor[v] ** 2), -np.inf
+        noise, top = sqrt(hypot((square[v] - best * best) / freedom, floor[v] ** 2)), -np.inf
         for r in range(rows):
             for d in range(delays):
                 along[r, d] /= noise

@@ -43,9 +43,9 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
         "delay_least": (-3.0, "s", -8.0, 0.0),
         "delay_most": (8.0, "s", 1.0, 16.0),
         "cbf_spread": (0.8, "1", 0.3, 3.0),
-        "floor": (0.02, "1", 0.005, 0.5),
+        "floor": (0.0125, "1", 0.001, 0.5),
     },
-    version=2,
+    version=3,
     choices={"leakage": ("none", "project")},
     cuda=True,
     paper="Mouridsen et al., Neuroimage 33:570 (2006)",
@@ -59,8 +59,9 @@ def bayes(
     curves : (n, t) float32, 1/s. Gives cbf = exp E ln CBF, mtt = exp E ln MTT, cbv = E CBF MTT, tmax = E delay, cth =
     E SD of the transit times, and the SDs of each, all (n,) float32, and state : (n,) uint8; on request the residue at
     these means of the most probable shape. R has the shapes of `shapes`; priors: ln MTT N(ln mtt_prior, mtt_spread),
-    delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior. floor : noise SD
-    that the model itself has, as a share of the peak. leakage = project : the integral of the reference is not told
+    delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior. floor : the
+    noise SD that every model leaves, as a share of the peak: sigma^4 = (S/(N - 6))^2 + (floor peak)^4, S the least sum
+    of squares, which holds it already where it is large. leakage = project : the integral of the reference is not told
     from tissue either. The arterial input is smooth between its samples; SDs hold for it as given, and it must contain
     its recirculation. A shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the
     variances of ln CBF, ln MTT and cth/mtt. Templates of less than 1e-3 of the best's density are left out. MTT is not

@@ -13,7 +13,7 @@ from bolus_kernels.dsc.posterior.shapes import SHAPES
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
-ROOM = 256
+ROOM = 320
 """Windows that a voxel has room for; one in thirty would have more, and makes do with fewer transit times."""
 NEGLIGIBLE, MOST_APART = np.float32(7.0), np.float32(9.0)
 """Templates whose log posterior is this far below the best's (1e-3) carry no mass. CBF is within 3 SDs of its prior."""

@@ -34,8 +34,8 @@ RESOLVED_ALONG, RESOLVED_ACROSS = np.float32(1.7**2), np.float32(2.0**2)
 """How much the score may bend from node to node: that of steps of so many SDs, of transit times and of delays."""
 TRIES = 12
 """To find so few windows that there is room for them; of those of the last the rest is left out."""
-UNKNOWNS = 4
-"""Degrees of freedom that the best template takes: constant, flow, transit time, delay."""
+UNKNOWNS = 6
+"""Degrees of freedom that the best template takes: constant, flow, transit time, delay, and two of its shape."""
 ROUNDING = np.float32(4e-6)
 """Of the mean: what a curve that is constant still varies by."""
 QUARTER = np.float32(1 / 4)
@@ -52,8 +52,9 @@ def voxel_posterior(
     """Mean and SD of every unknown; gives the most probable shape, or -1 where no template has a positive flow.
 
     told : (COMPONENTS, n), curves in components, this one's at `voxel`. best : the largest of its correlations with
-    the coarse grid, which the room holds. square : its squared norm. floor : the least noise variance. unit : what
-    turns a correlation over a norm into CBF/m. result : (10,), in the order X, V, D, L, H: means, SDs.
+    the coarse grid, which the room holds. square : its squared norm. floor : the least noise variance; where
+    the best template leaves more, it is in there. unit : what turns a correlation over a norm into CBF/m. result :
+    (10,), in the order X, V, D, L, H: means, SDs.
     """
     sums, mass, count, grid = room.sums, room.mass, SHAPES * MTTS, coarse
     for i in range(count):
@@ -61,7 +62,8 @@ def voxel_posterior(
     for level in range(2):
         if not best > ZERO:
             return -1
-        noise = sqrt(max(square - best * best, ZERO) / freedom + floor)
+        left = max(square - best * best, ZERO) / freedom
+        noise = sqrt(sqrt(left * left + floor * floor))
         top = score_windows(grid, best, noise, count, room)
         if level > 0:
             break
