@@ -19,7 +19,7 @@ BETWEEN = 0.01
 """SD within what one shape stands for, of ln CBF, of ln MTT, and of the SD of transit times in mean ones."""
 SPREADS = np.array([shape.spread for shape in SHAPES])
 """SD of the transit times of each shape, mean ones."""
-TRANSIT_TIMES, DELAYS = 141, 111
+TRANSIT_TIMES, DELAYS = 161, 141
 FINE = 0.01
 """Step of the convolution, s."""
 NEGLIGIBLE = 14.0
