@@ -12,6 +12,7 @@ from scipy.integrate import trapezoid
 from scipy.interpolate import CubicSpline
 
 from benchmarks.reference.residue import behind
+from benchmarks.reference.shapes import gamma
 
 Array = NDArray[Any]
 
@@ -56,6 +57,8 @@ def _shapes(
         fine = np.linspace(0, times[-1], FINER * (len(a) - 1) + 1)
         smooth = CubicSpline(times, a)(fine)
         for alpha, mtt in product(ALPHAS, MTTS):
-            passed = behind(smooth, dt / FINER, alpha, np.array([mtt]), DELAYS)[0, :, ::FINER]  # (delays, t)
+            passed = behind(smooth, dt / FINER, gamma(alpha), np.array([mtt]), DELAYS)[
+                0, :, ::FINER
+            ]  # (delays, t)
             found += [Shape(curve * trapezoid(m) / trapezoid(a) / mtt, 3) for curve in passed]
     return tuple(found)

@@ -10,20 +10,16 @@ from numpy.typing import NDArray
 from scipy.integrate import cumulative_trapezoid
 from scipy.interpolate import CubicHermiteSpline
 from scipy.signal import fftconvolve
-from scipy.special import gammainc, gammaincc
+
+from benchmarks.reference.shapes import BELIEVED, SHAPES, Shape
 
 Array = NDArray[Any]
 
-BOX, LINEAR, PLATEAU, TWO, WIDE = np.inf, 0.0, -0.5, -3 / 2, -5 / 3
-SHAPES = (0.6, 1.0, 1.8, 3.2, 6.0, 12.0, BOX, LINEAR, PLATEAU, TWO, WIDE)
-"""alpha of gamma-distributed transit times; infinite for one transit time; 0 stands for the linear residue, -p for a
-plateau of p mean transit times before an exponential, -s, s above 1, for two compartments of half the volume each whose
-transit times have an SD of s mean ones."""
-BELIEVED = (0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 4.0, 1.0, 0.5, 0.5)
-"""Prior of each shape, up to a factor."""
-BETWEEN = 0.05
+BETWEEN = 0.01
 """SD within what one shape stands for, of ln CBF, of ln MTT, and of the SD of transit times in mean ones."""
-TRANSIT_TIMES, DELAYS = 141, 111
+SPREADS = np.array([shape.spread for shape in SHAPES])
+"""SD of the transit times of each shape, mean ones."""
+TRANSIT_TIMES, DELAYS = 161, 141
 FINE = 0.01
 """Step of the convolution, s."""
 NEGLIGIBLE = 14.0
@@ -67,46 +63,13 @@ class Posterior(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """Unit curves a (*) R, (k, t) s/s, and the shape, MTT (s), delay (s) and quadrature weight of each, (k,)."""
+    """Unit curves a (*) R, (k, t) s/s; of each its place in SHAPES, MTT (s), delay (s) and quadrature weight, (k,)."""
 
     curves: Array
     shape: Array
     mtt: Array
     delay: Array
     weight: Array
-
-
-def passed(t: Array, shape: float) -> Array:
-    """S(t) = integral_0^t R, R the survival function of transit times of one shape and mean 1; t : (t,) of means.
-
-    Gamma-distributed times: t Q(alpha, x) + P(alpha + 1, x) with x = alpha t. Source: Mouridsen et al. 2006,
-    NeuroImage 33:570, the vascular model.
-    """
-    if shape == BOX:
-        return np.minimum(t, 1.0)
-    if shape == LINEAR:
-        end = np.minimum(t, 2.0)
-        return end - end**2 / 4
-    if -1 < shape < 0:
-        beyond = 1 + shape
-        return np.minimum(t, -shape) - beyond * np.expm1(-np.maximum(t + shape, 0.0) / beyond)
-    if (
-        shape < 0
-    ):  # shares f and 1 - f of the flow, mean times 1/(2 f) and 1/(2 (1 - f)): half the volume each
-        f = fast(shape)
-        return np.asarray(1 - 0.5 * np.exp(-2 * f * t) - 0.5 * np.exp(-2 * (1 - f) * t))
-    return np.asarray(t * gammaincc(shape, shape * t) + gammainc(shape + 1, shape * t))
-
-
-def fast(shape: float) -> float:
-    """Share of the flow through the fast one of two compartments: SD^2 = 1/(2 f (1 - f)) - 1 if each holds half."""
-    return float((1 + np.sqrt((shape**2 - 1) / (shape**2 + 1))) / 2)
-
-
-def spread(shape: Array, mtt: Array) -> Array:
-    """SD of the transit times, s: MTT/sqrt(alpha), 0 for one transit time, MTT/sqrt(3) for the linear residue."""
-    alpha = np.where(shape > 0, shape, 3.0)
-    return np.asarray(mtt * np.where(shape < -1, -shape, np.where(shape < 0, 1 + shape, 1 / np.sqrt(alpha))))
 
 
 def _ends_halved(n: int) -> Array:
@@ -126,7 +89,7 @@ def arterial(t: Array, aif: Array, dt: float) -> Array:
     return np.where(t < 0, 0.0, CubicHermiteSpline(times, aif, slope)(np.clip(t, 0.0, times[-1])))
 
 
-def behind(aif: Array, dt: float, shape: float, mtt: Array, delay: Array) -> Array:
+def behind(aif: Array, dt: float, shape: Shape, mtt: Array, delay: Array) -> Array:
     """(a (*) R)(t - delay), a as `arterial` says between its samples.
 
     aif : (t,) 1/s. dt : s. mtt, delay : (m,), (d,) s. Gives (m, d, t), 1.
@@ -137,9 +100,8 @@ def behind(aif: Array, dt: float, shape: float, mtt: Array, delay: Array) -> Arr
     fine = np.arange(0.0, dt * (n - 1) - min(delay.min(), 0) + 2 * FINE, FINE)
     slope = np.gradient(arterial(fine, aif, dt), FINE)
     ages = fine[-1] / mtt.min() * np.linspace(0, 1, 20001) ** 2
-    whole = mtt[:, None] * np.interp(
-        fine / mtt[:, None], ages, passed(ages, shape)
-    )  # S(t; MTT) = MTT S(t/MTT; 1)
+    known = shape.passed(ages)
+    whole = mtt[:, None] * np.interp(fine / mtt[:, None], ages, known)  # S(t; MTT) = MTT S(t/MTT; 1)
     weighted = FINE * slope * np.append(0.5, np.ones(len(fine) - 1))
     smooth = aif[0] * whole + fftconvolve(weighted[None], whole, axes=1)[:, : len(fine)]
     at = np.maximum(dt * np.arange(n) - delay[:, None], 0.0) / FINE  # what comes before the first sample is 0
@@ -157,7 +119,7 @@ def bank(
     delay = np.linspace(*delay_within, DELAYS)
     curves = np.stack([behind(np.array(aif), dt, shape, mtt, delay) for shape in SHAPES])
     weight = np.outer(_ends_halved(TRANSIT_TIMES), _ends_halved(DELAYS)).ravel()
-    where = np.meshgrid(SHAPES, mtt, delay, indexing="ij")
+    where = np.meshgrid(np.arange(len(SHAPES)), mtt, delay, indexing="ij")
     shape_, mtt_, delay_ = (axis.ravel() for axis in where)
     return Bank(curves.reshape(-1, len(aif)), shape_, mtt_, delay_, np.kron(BELIEVED, weight))
 
@@ -200,8 +162,10 @@ def bayes(
     curve, aif : (t,) 1/s. dt : s. density_factor : kappa/rho, ml/g. baseline : volumes before the bolus, from whose
     mean the height of the curve counts. reference : (t,) 1/s, whose integral is projected out, None for none.
         c = b + (rho/kappa) CBF/6000 (a (*) R)(t - delay) [- K2 integral m] + noise,   noise ~ N(0, sigma2)
-        sigma2 = S_min/(N - 4) + (floor height)^2,   S_min the least residual sum on the grid with CBF >= 0
+        sigma2 = sqrt((S_min/(N - 6))^2 + (floor height)^4),   S_min the least residual sum on the grid with CBF >= 0
         ln CBF ~ N(ln cbf, cbf_spread),  ln MTT ~ N(ln mtt, mtt_spread),  delay ~ N(delay, delay_spread), b and K2 flat
+    Six degrees of freedom: b, CBF, MTT, delay and two for the shape. What no model explains is part of S_min already,
+    so the floor is not added to it in full.
     Source: Mouridsen et al. 2006, NeuroImage 33:570; Boutelier et al. 2012, IEEE Trans Med Imaging 31:1381.
     """
     c = np.asarray(curve, np.float64)
@@ -212,7 +176,8 @@ def bayes(
     along = made.curves @ left  # g.c
     explained = np.maximum(along, 0.0) ** 2 / norm
     height = c.max() - c[baseline].mean()
-    variance = float((left @ left - explained.max()) / (len(c) - 4) + (prior.floor * height) ** 2)
+    measured = (left @ left - explained.max()) / (len(c) - 6)
+    variance = float(np.hypot(measured, (prior.floor * height) ** 2))
     log_prior = (
         np.log(made.weight)
         - 0.5 * (np.log(made.mtt / prior.mtt) / prior.mtt_spread) ** 2
@@ -261,9 +226,9 @@ def _moments(mass: Array, shape: Array, mtt: Array, delay: Array, cbf: float) ->
     cbv = float(volume @ factor)
     sd_cbv = float(np.sqrt(volume**2 @ factor_square - cbv**2))
     (log_mtt, sd_log_mtt), (late, sd_late) = moments(np.log(mtt)), moments(delay)
-    cth, sd_cth = moments(spread(shape, mtt))
+    cth, sd_cth = moments(SPREADS[shape] * mtt)
     flow, time = cbf * float(np.exp(log_cbf)), float(np.exp(log_mtt))
-    between = BETWEEN * float(np.sqrt(sum(weight[shape == one].sum() ** 2 for one in SHAPES)))
+    between = BETWEEN * float(np.linalg.norm(np.bincount(shape, weight)))
     sd_flow, sd_time = flow * np.hypot(sd_log_cbf, between), time * np.hypot(sd_log_mtt, between)
     return Posterior(
         flow, time, cbv, late, cth, sd_flow, sd_time, sd_cbv, sd_late, np.hypot(sd_cth, time * between)
