@@ -50,7 +50,7 @@ def table(spread: float) -> tuple[NDArray[np.float32], float]:
 
 @inlined
 def bright(z: Any, log_z: Any, apart: Any, precision: Any) -> Any:
-    """The same where z is large: ln of the integral of 1; then the means of x, x^2, e^x/A and e^2x/A^2.
+    """The same where z is large: ln of the integral of 1; then mean and variance of x, and of e^x/A.
 
     A = e^apart : CBF/m of the best fit. With v = CBF/(A m) - 1 the likelihood is a narrow Gaussian in v, and ln of
     the prior a cubic around v = 0; precision : that of the prior, less whose ln/2 the first number is.
@@ -74,9 +74,9 @@ def bright(z: Any, log_z: Any, apart: Any, precision: Any) -> Any:
     return (
         evidence,
         logarithm,
-        logarithm * logarithm + narrow * (ONE + TWO * narrow),
+        narrow * (ONE + TWO * narrow),
         ONE + mean,
-        (ONE + mean) * (ONE + mean) + scatter,
+        scatter,
     )
 
 

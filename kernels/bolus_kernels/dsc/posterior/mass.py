@@ -19,9 +19,10 @@ NEGLIGIBLE, MOST_APART = np.float32(7.0), np.float32(9.0)
 """Templates whose log posterior is this far below the best's (1e-3) carry no mass. CBF is within 3 SDs of its prior."""
 MARGIN = np.float32(26.0)
 """A voxel is bright where z^2 of its best template is this far above what the series needs."""
-P, X, V, D, L, H, XX, VV, DD, LL, HH = range(11)
-"""Sums over the posterior of 1, ln(CBF/m), MTT CBF/m, delay, ln MTT, SD of transit times; and of their squares."""
-SUMS = 11
+P, X, V, D, L, H, XX, VV, DD, LL, HH, ABOUT = range(12)
+"""Sums over the posterior of 1; of ln(CBF/m), MTT CBF/m, delay, ln MTT, SD of transit times; of their squares. All are
+counted from the values of the best template, kept from ABOUT on: so that of a sharp posterior digits are left."""
+SUMS = ABOUT + H
 ZERO, ONE, TWO, HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
 BELOW_ALL, LOWEST = np.float32(-1e6), np.float32(-1e4)
 Z_UNIT, Q_UNIT, Z_FIRST = np.float32(1 / STEP_Z), np.float32(1 / STEP_Q), np.float32(FAINTEST)
@@ -134,6 +135,14 @@ def sum_up(grid: Any, z_most: Any, noise: Any, unit: Any, flow: Any, top: int, c
     level = room.score[node]
     enough = level - NEGLIGIBLE - HALF * min(apart * apart * flow.precision, MOST_APART)
     room.sums[:], room.mass[:] = ZERO, ZERO
+    about, r = room.sums[ABOUT:], room.rows[top]
+    about[X - X], about[D - X], about[L - X], about[H - X] = (
+        apart,
+        grid.delay[at],
+        grid.log_mtt[r],
+        grid.spread[r],
+    )
+    about[V - X] = room.correlation[node] * unit * grid.volume[r, at]
     if z_most * z_most >= flow.strong * flow.strong + MARGIN:
         add_bright(keep(grid, enough, count, room), per_noise, gain, flow, level, room)
     else:
@@ -168,24 +177,27 @@ def add_bright(kept: int, per_noise: Any, gain: Any, flow: Any, level: Any, room
     log_gain, correlation, score = log(gain), room.correlation, room.score
     p, x, xx, v, vv, d, dd = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     t, tt, h, hh = ZERO, ZERO, ZERO, ZERO
+    x0, v0, d0 = sums[ABOUT], sums[ABOUT + V - X], sums[ABOUT + D - X]
+    t0, h0 = sums[ABOUT + L - X], sums[ABOUT + H - X]
     for n in range(kept):
         z = max(correlation[n] * per_noise, strong)
-        volume, delay, log_mtt, spread = z * nodes[0, n] * gain, nodes[2, n], nodes[3, n], nodes[4, n]
-        log_z = log(z)
-        evidence, mean, square, once, twice = bright(z, log_z, log_z + nodes[1, n] + log_gain, precision)
+        volume, log_z = z * nodes[0, n] * gain, log(z)
+        late, long, wide = nodes[2, n] - d0, nodes[3, n] - t0, nodes[4, n] - h0
+        evidence, mean, narrow, once, scatter = bright(z, log_z, log_z + nodes[1, n] + log_gain, precision)
         w = exp(score[n] + evidence - level)
         score[n] = w
+        mean, once = mean - x0, volume * once - v0
         p += w
         x += w * mean
-        xx += w * square
-        v += w * volume * once
-        vv += w * volume * volume * twice
-        d += w * delay
-        dd += w * delay * delay
-        t += w * log_mtt
-        tt += w * log_mtt * log_mtt
-        h += w * spread
-        hh += w * spread * spread
+        xx += w * (mean * mean + narrow)
+        v += w * once
+        vv += w * (once * once + volume * volume * scatter)
+        d += w * late
+        dd += w * late * late
+        t += w * long
+        tt += w * long * long
+        h += w * wide
+        hh += w * wide * wide
     sums[P], sums[X], sums[XX], sums[V], sums[VV], sums[D], sums[DD] = p, x, xx, v, vv, d, dd
     sums[L], sums[LL], sums[H], sums[HH] = t, tt, h, hh
     first = 0
@@ -214,12 +226,8 @@ def add_faint(
             if own >= enough:
                 z = (room.correlation[place + np.uint64(j)] * per_noise - Z_FIRST) * Z_UNIT
                 q = (-grid.log_inverse[r, at] - log_gain - flow.least_q) * Q_UNIT
-                z, q, w, delay = (
-                    max(ZERO, min(z, most_z)),
-                    max(ZERO, min(q, most_q)),
-                    exp(own - level),
-                    grid.delay[at],
-                )
+                z, q = max(ZERO, min(z, most_z)), max(ZERO, min(q, most_q))
+                w, late = exp(own - level), grid.delay[at] - sums[ABOUT + D - X]
                 iz, iq = np.uint32(z), np.uint32(q)
                 z, q = z - np.float32(iz), q - np.float32(iq)
                 w11 = w * z * q
@@ -231,12 +239,14 @@ def add_faint(
                     total[m] += near + (w10 * moments[jq, iz, m] + w11 * moments[jq, jz, m])
                 share = w00 * moments[iq, iz, 0] + w01 * moments[iq, jz, 0]
                 share += w10 * moments[jq, iz, 0] + w11 * moments[jq, jz, 0]
-                d += share * delay
-                dd += share * delay * delay
-        p, mtt, log_mtt, spread = total[0], grid.mtt[r], grid.log_mtt[r], grid.spread[r]
+                d += share * late
+                dd += share * late * late
+        p, mtt, x0, v0 = total[0], grid.mtt[r], sums[ABOUT], sums[ABOUT + V - X]
+        long, wide = grid.log_mtt[r] - sums[ABOUT + L - X], grid.spread[r] - sums[ABOUT + H - X]
+        v, vv = total[3] * mtt, total[4] * mtt * mtt
         room.mass[grid.shape[r]] += p
         sums[P], sums[D], sums[DD] = sums[P] + p, sums[D] + d, sums[DD] + dd
-        sums[X], sums[XX] = sums[X] + total[1], sums[XX] + total[2]
-        sums[V], sums[VV] = sums[V] + total[3] * mtt, sums[VV] + total[4] * mtt * mtt
-        sums[L], sums[LL] = sums[L] + p * log_mtt, sums[LL] + p * log_mtt * log_mtt
-        sums[H], sums[HH] = sums[H] + p * spread, sums[HH] + p * spread * spread
+        sums[X], sums[XX] = sums[X] + total[1] - p * x0, sums[XX] + total[2] + x0 * (p * x0 - TWO * total[1])
+        sums[V], sums[VV] = sums[V] + v - p * v0, sums[VV] + vv + v0 * (p * v0 - TWO * v)
+        sums[L], sums[LL] = sums[L] + p * long, sums[LL] + p * long * long
+        sums[H], sums[HH] = sums[H] + p * wide, sums[HH] + p * wide * wide

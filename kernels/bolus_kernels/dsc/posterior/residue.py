@@ -10,6 +10,7 @@ import numpy as np
 from bolus_kernels.dsc.posterior.bank import HALF_MORE, MORE_DELAYS, MORE_MTTS, MTTS
 from bolus_kernels.dsc.posterior.correlate import correlate
 from bolus_kernels.dsc.posterior.mass import (
+    ABOUT,
     HALF,
     ROOM,
     TWO,
@@ -95,5 +96,5 @@ def voxel_posterior(
         variance = max(sums[XX - X + i] / sums[P] - mean * mean, ZERO)
         if i in (X, L, H):
             variance += between * exp(TWO * result[L - X]) if i == H else between
-        result[i - X], result[XX - X + i - X] = mean, sqrt(variance)
+        result[i - X], result[XX - X + i - X] = sums[ABOUT + i - X] + mean, sqrt(variance)
     return likely
