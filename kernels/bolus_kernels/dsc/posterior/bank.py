@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.dsc.posterior.shapes import LAST, NODES, SHAPES, SPREAD, integrals
-from bolus_kernels.jit import kernel
+from bolus_kernels.jit import finite_part, kernel
 
 LANES = 16
 """Delays side by side in a window: of fewer, loops are not compiled to vectors where they store."""
@@ -167,20 +167,29 @@ def _convolve(aif: Any, step: float, mtts: Any, delays: Any, once: Any, twice: A
         after = aif[k + 1] - aif[k] if k + 1 < knots else 0.0
         ramps[k] = (after - (aif[k] - aif[k - 1] if k > 0 else 0.0)) / step
     early = max(0, int(np.ceil(-delays[0] / step)))  # knots after a curve's own that it has seen
-    answer = np.empty(knots + early)
+    last = knots + early - 1
+    answer = np.empty(knots + early)  # the latest first: sums over it then run forwards, and are compiled to vectors
     for r in range(mtts.size):
         mtt, shape = mtts[r], r // FINE_MTTS
         for d in range(delays.size):
             for k in range(knots + early):
-                u = max((step * (k - early) - delays[d]) / mtt, 0.0)
+                u = max((step * (last - k - early) - delays[d]) / mtt, 0.0)
                 answer[k] = mtt * mtt * _between(u, twice[shape], once[shape])
             for t in range(curves.shape[2]):
                 now = FINER * t
                 u = max((step * now - delays[d]) / mtt, 0.0)
-                total = aif[0] * mtt * _along(u, once[shape])
-                for k in range(min(knots, now + early + 1)):
-                    total += ramps[k] * answer[now + early - k]
-                curves[r, d, t] = total
+                before = min(knots, now + early + 1)
+                total = weighted(ramps[:before], answer[last - now - early :])
+                curves[r, d, t] = total + aif[0] * mtt * _along(u, once[shape])
+
+
+@finite_part
+def weighted(weights: Any, values: Any) -> Any:
+    """Sum of the values, as many as there are weights, each times its own."""
+    total = 0.0
+    for k in range(weights.size):
+        total += weights[k] * values[k]
+    return total
 
 
 @kernel
