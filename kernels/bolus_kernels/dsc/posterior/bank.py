@@ -168,7 +168,9 @@ def _convolve(aif: Any, step: float, mtts: Any, delays: Any, once: Any, twice: A
         ramps[k] = (after - (aif[k] - aif[k - 1] if k > 0 else 0.0)) / step
     early = max(0, int(np.ceil(-delays[0] / step)))  # knots after a curve's own that it has seen
     last = knots + early - 1
-    answer = np.empty(knots + early)  # the latest first: sums over it then run forwards, and are compiled to vectors
+    answer = np.empty(
+        knots + early
+    )  # the latest first: sums over it then run forwards, and are compiled to vectors
     for r in range(mtts.size):
         mtt, shape = mtts[r], r // FINE_MTTS
         for d in range(delays.size):
