@@ -24,6 +24,8 @@ MAPS = {"cbf": "ml/100g/min", "mtt": "s", "cbv": "ml/100g", "tmax": "s", "cth": 
 LEAST_NOISE = np.float32(1e-10)
 """Variance, of the curve's largest value squared: rounding, below which nothing can be told."""
 MOST_UNIT = np.float32(1e12)
+STEPS = 6
+"""Between the directions of curves that count as alike."""
 ZERO, ONE = np.float32(0), np.float32(1)
 NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
 
@@ -64,7 +66,7 @@ def bayes(
     of squares, which holds it already where it is large. leakage = project : the integral of the reference is not told
     from tissue either. The arterial input is smooth between its samples; SDs hold for it as given, and it must contain
     its recirculation. A shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the
-    variances of ln CBF, ln MTT and cth/mtt. Templates of less than 1e-3 of the best's density are left out. MTT is not
+    variances of ln CBF, ln MTT and cth/mtt. Templates of less than 3e-4 of the best's density are left out. MTT is not
     CBV/CBF exactly: each is its own mean. Where the typical volume is not known or not positive no voxel has a
     solution. Raises ValueError for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9,
     summed over a bank instead of searched.
@@ -82,8 +84,11 @@ def bayes(
             curves, protocol.baseline, np.float32(1 / typical), *told, found, shape, maps["state"], device
         )
     else:
-        baseline, per_typical = protocol.baseline, np.float32(1 / typical)
-        _bayes(time_major(curves), baseline, per_typical, *told, room(), found, shape, maps["state"])
+        order = alike(curves, told[1])
+        own = np.take(found, order, 1), shape[order], maps["state"][order]
+        series = np.take(time_major(curves), order, 1)
+        _bayes(series, protocol.baseline, np.float32(1 / typical), *told, room(), *own)
+        found[:, order], shape[order], maps["state"][order] = own
     flow_mean, volume, maps["tmax"], mtt_mean, maps["cth"] = found[:5]
     flow_sd, volume_sd, maps["sd_tmax"], mtt_sd, maps["sd_cth"] = found[5:]
     maps["cbf"], maps["mtt"] = np.float32(typical) * np.exp(flow_mean), np.exp(mtt_mean)
@@ -124,6 +129,18 @@ def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float
     mtts, spreads, delays = (np.asarray(x, np.float32) for x in (grid.mtt, grid.spread, grid.delay))
     volume, log_mtts = grid.inverse * mtts[:, None], np.log(mtts)
     return Lattice(grid.parts, volume, grid.log_inverse, grid.shape, mtts, log_mtts, spreads, delays, prior)
+
+
+def alike(curves: NDArray[Any], components: NDArray[np.float32]) -> NDArray[np.intp]:
+    """An order of curves (n, t) in which those that look alike follow one another: they read the same templates.
+
+    The bank is larger than a core's own cache. By the first three components, the last of which goes within steps of
+    the others.
+    """
+    told = components[-3:] @ time_major(curves)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        third, second, first = told / np.sqrt(np.einsum("kn,kn->n", told, told))
+        return np.lexsort((third, np.rint(STEPS * second), np.rint(STEPS * first)))
 
 
 def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times: int) -> NDArray[np.float32]:

@@ -14,9 +14,9 @@ from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
 
 ROOM = 320
-"""Windows that a voxel has room for; one in thirty would have more, and makes do with fewer transit times."""
-NEGLIGIBLE, MOST_APART = np.float32(7.0), np.float32(9.0)
-"""Templates whose log posterior is this far below the best's (1e-3) carry no mass. CBF is within 3 SDs of its prior."""
+"""Windows that a voxel has room for; one in twenty would have more, and makes do with fewer transit times."""
+NEGLIGIBLE, MOST_APART = np.float32(8.0), np.float32(9.0)
+"""Templates whose log posterior is this far below the best's (3e-4) carry no mass. CBF is within 3 SDs of its prior."""
 MARGIN = np.float32(26.0)
 """A voxel is bright where z^2 of its best template is this far above what the series needs."""
 P, X, V, D, L, H, XX, VV, DD, LL, HH, ABOUT = range(12)

@@ -29,7 +29,7 @@ from bolus_kernels.dsc.posterior.shapes import BETWEEN, SHAPES
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp
 
-WORTH, UNSURE = np.float32(8.0), np.float32(0.05)
+WORTH, UNSURE = np.float32(9.0), np.float32(0.05)
 """Nodes of a finer grid are looked at where they may come this close to the best, and a share of its bends closer."""
 RESOLVED_ALONG, RESOLVED_ACROSS = np.float32(1.7**2), np.float32(2.0**2)
 """How much the score may bend from node to node: that of steps of so many SDs, of transit times and of delays."""
