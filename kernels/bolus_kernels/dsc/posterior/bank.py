@@ -23,6 +23,8 @@ COMPONENTS = 20
 """Principal components that the templates are told in: to better than a fiftieth of the norm, most to a thousandth."""
 FINER = 3
 """Straight pieces of the arterial input to one sampling step: what is left of its curvature is a ninth."""
+KEPS = np.linspace(0, 0.2, 21)
+"""Rates, 1/s, at which agent that has leaked may come back."""
 UNSEEN = 1e-6
 """A template this much smaller than the largest leaves no trace in the series, whichever its flow."""
 
@@ -32,7 +34,8 @@ class Grid(NamedTuple):
 
     parts : (rows, COMPONENTS, d) float32, the templates in orthogonal components. inverse : (rows, d) float32,
     100 g min s/ml: one over the norm of the curve of 1 ml/100g/min. log_inverse : (rows, d) float32, ln of it.
-    shape : (rows,) uint32. mtt, spread : (rows,) s, mean and SD of the transit times. delay : (d,) s.
+    shape : (rows,) uint32. mtt, spread : (rows,) s, mean and SD of the transit times. delay : (d,) s. along : (rows, d)
+    float32, their scalar products with what returns.
     """
 
     parts: NDArray[np.float32]
@@ -42,12 +45,15 @@ class Grid(NamedTuple):
     mtt: NDArray[np.float64]
     spread: NDArray[np.float64]
     delay: NDArray[np.float64]
+    along: NDArray[np.float32]
 
 
 class Bank(NamedTuple):
     """The grids of one arterial input: the coarse one, and two that refine it, the first at every second delay.
 
     components : (COMPONENTS, t) float32, orthonormal. nuisance : (k, t) float32, orthonormal: what is not told.
+    returns : (t,) float32 of norm 1, orthogonal to it, or zeros: what agent that comes back from tissue adds to it.
+    returning : s, the root mean square of what it adds, for K2 of 1 and every kep alike.
     """
 
     coarse: Grid
@@ -55,6 +61,8 @@ class Bank(NamedTuple):
     fine: Grid
     components: NDArray[np.float32]
     nuisance: NDArray[np.float32]
+    returns: NDArray[np.float32]
+    returning: float
 
 
 def bank(
@@ -69,6 +77,7 @@ def bank(
 
     aif : (t,) 1/s, smooth between samples (`between`), 0 before the first and constant after the last. step : s.
     leaked : (t,) 1/s, whose integral is taken out of templates and curves, or None. mtt, delay : s, the ends.
+    What leaks and returns, integral m(s) e^{-kep (t - s)} ds, differs from that integral by little more than one curve.
     Raises ValueError for an arterial input that is all zero or not finite, or a range without extent.
     """
     aif = np.ascontiguousarray(aif, np.float64)
@@ -90,12 +99,7 @@ def _bank(
     delay: tuple[float, float],
 ) -> Bank:
     aif = np.frombuffer(aif_bytes)
-    nuisance = [np.ones(aif.size)]
-    if leaked is not None:
-        from scipy.integrate import cumulative_trapezoid
-
-        nuisance.append(cumulative_trapezoid(np.frombuffer(leaked), dx=step, initial=0.0))
-    taken = np.ascontiguousarray(np.linalg.qr(np.stack(nuisance, 1))[0].T)
+    taken, returns, returning = _leak(None if leaked is None else np.frombuffer(leaked), step, aif.size)
     mtts = np.tile(np.geomspace(*mtt, FINE_MTTS), SHAPES)
     spacing = (delay[1] - delay[0]) / (FINE_DELAYS - MORE_DELAYS)
     delays = delay[0] + spacing * np.arange(FINE_DELAYS)
@@ -110,13 +114,40 @@ def _bank(
     inverse = 6000 * density_factor / np.maximum(norm, UNSEEN * norm.max())
     rows = (FINE_MTTS * np.arange(SHAPES)[:, None] + np.arange(0, FINE_MTTS, MORE_MTTS)).ravel()
     components = _components(curves[rows, ::MORE_DELAYS].reshape(-1, aif.size))
-    parts = np.einsum("rdt,kt->rkd", curves, components)
-    fine = _grid(parts, inverse, mtts, delays)
-    middle = _grid(parts[..., ::2], inverse[:, ::2], mtts, delays[::2])
-    coarse = _grid(
-        parts[rows, :, ::MORE_DELAYS], inverse[rows, ::MORE_DELAYS], mtts[rows], delays[::MORE_DELAYS]
-    )
-    return Bank(coarse, middle, fine, components.astype(np.float32), taken.astype(np.float32))
+    parts, along = np.einsum("rdt,kt->rkd", curves, components), np.einsum("rdt,t->rd", curves, returns)
+    fine = _grid(parts, inverse, mtts, delays, along)
+    middle = _grid(parts[..., ::2], inverse[:, ::2], mtts, delays[::2], along[:, ::2])
+    few = slice(None, None, MORE_DELAYS)
+    coarse = _grid(parts[rows, :, few], inverse[rows, few], mtts[rows], delays[few], along[rows, few])
+    components, taken, returns = (x.astype(np.float32) for x in (components, taken, returns))
+    return Bank(coarse, middle, fine, components, taken, returns, returning)
+
+
+def _leak(
+    reference: NDArray[Any] | None, step: float, times: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """What is taken out, orthonormal; then `returns` and `returning` of a bank. reference : (t,) 1/s."""
+    constant = np.full((1, times), times**-0.5)
+    if reference is None:
+        return constant, np.zeros(times), 0.0
+    kept = np.stack([retained(reference, step, kep) for kep in KEPS])
+    taken = np.ascontiguousarray(np.linalg.qr(np.stack([constant[0], kept[0]], 1))[0].T)
+    kept -= np.einsum("nt,kt->nk", kept, taken) @ taken
+    returns = np.linalg.svd(kept, full_matrices=False)[2][0]
+    return taken, returns, float(np.sqrt(np.mean((kept @ returns) ** 2)))
+
+
+def retained(reference: NDArray[Any], step: float, kep: float) -> NDArray[np.float64]:
+    """integral_0^t m(s) e^{-kep (t - s)} ds at the samples, m = reference (t,) by straight lines between them."""
+    x, total = kep * step, np.zeros(reference.size)
+    stay = np.exp(-x)
+    late = step * (
+        0.5 - x / 6 if x < 1e-3 else (x - 1 + stay) / x**2
+    )  # weight of an interval's end, then of its begin
+    early = step * (1 - x / 2 if x < 1e-3 else (1 - stay) / x) - late
+    for t in range(1, reference.size):
+        total[t] = stay * total[t - 1] + early * reference[t - 1] + late * reference[t]
+    return total
 
 
 def between(aif: NDArray[Any]) -> NDArray[np.float64]:
@@ -133,7 +164,9 @@ def between(aif: NDArray[Any]) -> NDArray[np.float64]:
     return np.append(inner.ravel(), aif[-1])
 
 
-def _grid(parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays: NDArray[Any]) -> Grid:
+def _grid(
+    parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays: NDArray[Any], along: NDArray[Any]
+) -> Grid:
     shape = np.repeat(np.arange(SHAPES), mtts.size // SHAPES)
     return Grid(
         np.ascontiguousarray(parts, np.float32),
@@ -143,6 +176,7 @@ def _grid(parts: NDArray[Any], inverse: NDArray[Any], mtts: NDArray[Any], delays
         mtts,
         mtts * SPREAD[shape],
         delays,
+        np.ascontiguousarray(along, np.float32),
     )
 
 

@@ -24,6 +24,7 @@ MAPS = {"cbf": "ml/100g/min", "mtt": "s", "cbv": "ml/100g", "tmax": "s", "cth": 
 LEAST_NOISE = np.float32(1e-10)
 """Variance, of the curve's largest value squared: rounding, below which nothing can be told."""
 MOST_UNIT = np.float32(1e12)
+Array = NDArray[np.float32]
 STEPS = 6
 """Between the directions of curves that count as alike."""
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -46,6 +47,7 @@ NOT_FINITE, NO_SOLUTION = int(State.NOT_FINITE), int(State.NO_SOLUTION)
         "delay_most": (8.0, "s", 1.0, 16.0),
         "cbf_spread": (0.8, "1", 0.3, 3.0),
         "floor": (0.0125, "1", 0.001, 0.5),
+        "k2_spread": (0.01, "1/s", 1e-4, 1.0),
     },
     version=3,
     choices={"leakage": ("none", "project")},
@@ -64,11 +66,12 @@ def bayes(
     delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior. floor : the
     noise SD that every model leaves, as a share of the peak: sigma^4 = (S/(N - 6))^2 + (floor peak)^4, S the least sum
     of squares, which holds it already where it is large. leakage = project : the integral of the reference is not told
-    from tissue either. The arterial input is smooth between its samples; SDs hold for it as given, and it must contain
-    its recirculation. A shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the
-    variances of ln CBF, ln MTT and cth/mtt. Templates of less than 3e-4 of the best's density are left out. MTT is not
-    CBV/CBF exactly: each is its own mean. Where the typical volume is not known or not positive no voxel has a
-    solution. Raises ValueError for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9,
+    from tissue either; what comes back is believed to follow K2 N(0, k2_spread), any kep up to 0.2/s alike. The
+    arterial input is smooth between its samples; SDs hold for it as given, and it must contain its recirculation. A
+    shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the variances of ln CBF,
+    ln MTT and cth/mtt. Templates of less than 3e-4 of the best's density are left out. MTT is not CBV/CBF exactly: each
+    is its own mean. Where the typical volume is not known or not positive no voxel has a solution.
+    Raises ValueError for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9,
     summed over a bank instead of searched.
     """
     typical = 60.0 * protocol.typical_volume / parameters["mtt_prior"]
@@ -102,8 +105,11 @@ def bayes(
 
 def believed(
     protocol: DscProtocol, parameters: Mapping[str, Any]
-) -> tuple[np.float32, NDArray[np.float32], NDArray[np.float32], Lattice, Lattice, Lattice, Flow]:
-    """What the kernel is told beside the curves: the model's own noise, components, nuisance, lattices, flow."""
+) -> tuple[np.float32, Array, Array, Array, np.float32, Lattice, Lattice, Lattice, Flow]:
+    """What the kernel is told beside the curves.
+
+    The model's own noise; components; nuisance; what returns, and its SD, 1/s; three lattices; the flow.
+    """
     given, leaked = parameters, protocol.reference if parameters["leakage"] == "project" else None
     mtt, delay = (given["mtt_prior"], given["mtt_spread"]), (given["delay_prior"], given["delay_spread"])
     most, cbf_spread = given["delay_most"], given["cbf_spread"]
@@ -112,7 +118,9 @@ def believed(
     coarse, middle, fine = (lattice(grid, mtt, delay, most) for grid in (made.coarse, made.middle, made.fine))
     moments, least_q = table(cbf_spread)
     flow = Flow(np.float32(cbf_spread**-2.0), moments, np.float32(least_q), np.float32(strong(cbf_spread)))
-    return np.float32(given["floor"]), made.components, made.nuisance, coarse, middle, fine, flow
+    returned = np.float32(given["k2_spread"] * made.returning)
+    told = made.components, made.nuisance, made.returns, returned
+    return np.float32(given["floor"]), *told, coarse, middle, fine, flow
 
 
 def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float], most: float) -> Lattice:
@@ -128,7 +136,8 @@ def lattice(grid: bank.Grid, mtt: tuple[float, float], delay: tuple[float, float
     prior = of_row.astype(np.float32)[:, None] + of_delay.astype(np.float32)
     mtts, spreads, delays = (np.asarray(x, np.float32) for x in (grid.mtt, grid.spread, grid.delay))
     volume, log_mtts = grid.inverse * mtts[:, None], np.log(mtts)
-    return Lattice(grid.parts, volume, grid.log_inverse, grid.shape, mtts, log_mtts, spreads, delays, prior)
+    told = grid.parts, volume, grid.log_inverse, grid.shape, mtts, log_mtts, spreads, delays, prior
+    return Lattice(*told, grid.along)
 
 
 def alike(curves: NDArray[Any], components: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -158,19 +167,19 @@ def _residues(maps: VoxelMaps, shape: NDArray[Any], protocol: DscProtocol, times
 
 @kernel
 def _bayes(
-    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, coarse: Any, middle: Any,
-    fine: Any, flow: Any, room: Any, found: Any, shape: Any, state: Any,
+    curves: Any, baseline: Any, per_typical: Any, floor: Any, components: Any, nuisance: Any, returns: Any, spread: Any,
+    coarse: Any, middle: Any, fine: Any, flow: Any, room: Any, found: Any, shape: Any, state: Any,
 ) -> None:  # fmt: skip
     times, n = curves.shape
     tile, finite = np.empty((times, TILE), np.float32), np.empty(TILE, np.bool_)
-    told, sums = np.empty((components.shape[0], TILE), np.float32), np.empty((4, TILE), np.float32)
+    told, sums = np.empty((components.shape[0], TILE), np.float32), np.empty((5, TILE), np.float32)
     packed, best = np.empty((PACK, coarse.prior.size), np.float32), np.empty(PACK, np.float32)
     result, whole = np.empty(10, np.float32), coarse.prior.size
     freedom = np.float32(max(1, times - UNKNOWNS))
     for begin in range(0, n, TILE):
         width = min(TILE, n - begin)
         gather(curves, begin, width, tile, finite)
-        reduce_tile(tile, baseline, components, nuisance, told, sums)
+        reduce_tile(tile, baseline, components, nuisance, returns, told, sums)
         for place in range(width):
             v, own = begin + place, place % PACK
             if own == 0:
@@ -196,6 +205,8 @@ def _bayes(
                     coarse,
                     middle,
                     fine,
+                    sums[4, place],
+                    (spread / scale) ** 2,
                     room,
                     result,
                 )
@@ -205,12 +216,16 @@ def _bayes(
 
 
 @finite_part
-def reduce_tile(tile: Any, baseline: Any, components: Any, nuisance: Any, told: Any, sums: Any) -> None:
-    """Curves -> components; sums : scale (the largest distance from the mean), peak and squared norm in its units."""
+def reduce_tile(
+    tile: Any, baseline: Any, components: Any, nuisance: Any, returns: Any, told: Any, sums: Any
+) -> None:
+    """Curves -> components; sums : scale (the largest distance from the mean), in its units peak and squared norm; one
+    to work with; the curve along what returns.
+    """
     times = np.float32(tile.shape[0])
     mean, before = np.zeros(TILE, np.float32), np.zeros(TILE, np.float32)
     sums[:], told[:] = ZERO, ZERO
-    scale, peak, square, share = sums[0], sums[1], sums[2], sums[3]
+    scale, peak, square, share, returned = sums[0], sums[1], sums[2], sums[3], sums[4]
     for t in range(tile.shape[0]):
         for v in range(TILE):
             mean[v] += tile[t, v] / times
@@ -240,6 +255,7 @@ def reduce_tile(tile: Any, baseline: Any, components: Any, nuisance: Any, told: 
     for t in range(tile.shape[0]):
         for v in range(TILE):
             square[v] += tile[t, v] * tile[t, v]
+            returned[v] += returns[t] * tile[t, v]
     for k in range(components.shape[0]):
         for t in range(tile.shape[0]):
             for v in range(TILE):

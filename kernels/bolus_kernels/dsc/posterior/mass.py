@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bolus_kernels.dsc.posterior.amplitude import FAINTEST, MOMENTS, STEP_Q, STEP_Z, bright
 from bolus_kernels.dsc.posterior.bank import LANES, MTTS
+from bolus_kernels.dsc.posterior.returning import stretch
 from bolus_kernels.dsc.posterior.shapes import SHAPES
 from bolus_kernels.jit import finite_part
 from bolus_kernels.scalar import exp, log
@@ -35,7 +36,7 @@ class Lattice(NamedTuple):
     """A grid of templates in float32, with what is believed of its nodes before the data.
 
     parts, log_inverse, shape, mtt, spread, delay : as in `bank.Grid`. log_mtt : (rows,), ln of it. volume : (rows, d),
-    inverse times mtt. prior : (rows, d), ln of the prior of a node, up to a constant.
+    inverse times mtt. prior : (rows, d), ln of the prior of a node, up to a constant. along : (rows, d), as in `bank`.
     """
 
     parts: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Lattice(NamedTuple):
     spread: NDArray[np.float32]
     delay: NDArray[np.float32]
     prior: NDArray[np.float32]
+    along: NDArray[np.float32]
 
 
 class Flow(NamedTuple):
@@ -124,14 +126,18 @@ def node_of(window: int, room: Any) -> Any:
 
 
 @finite_part
-def sum_up(grid: Any, z_most: Any, noise: Any, unit: Any, flow: Any, top: int, count: int, room: Any) -> None:
+def sum_up(
+    grid: Any, z_most: Any, noise: Any, unit: Any, flow: Any, top: int, count: int, share: Any, room: Any
+) -> None:
     """Sum the posterior over those templates that may add to it; top : the window of the best score.
 
+    share : that the templates lose along what returns, 0 for none.
     The integral over the flow is at most 1/(z spread), and less by the prior of CBF where that is far from its own.
     """
     per_noise, gain, node = ONE / noise, unit * noise, node_of(top, room)
     at = np.uint64(room.starts[top]) + node - np.uint64(LANES * top)
-    apart = log(z_most * gain) + grid.log_inverse[room.rows[top], at]
+    longer = stretch(grid.along[room.rows[top], at], share)
+    apart = log(z_most * gain * longer) + grid.log_inverse[room.rows[top], at]
     level = room.score[node]
     enough = level - NEGLIGIBLE - HALF * min(apart * apart * flow.precision, MOST_APART)
     room.sums[:], room.mass[:] = ZERO, ZERO
@@ -142,15 +148,15 @@ def sum_up(grid: Any, z_most: Any, noise: Any, unit: Any, flow: Any, top: int, c
         grid.log_mtt[r],
         grid.spread[r],
     )
-    about[V - X] = room.correlation[node] * unit * grid.volume[r, at]
+    about[V - X] = room.correlation[node] * unit * longer * grid.volume[r, at]
     if z_most * z_most >= flow.strong * flow.strong + MARGIN:
-        add_bright(keep(grid, enough, count, room), per_noise, gain, flow, level, room)
+        add_bright(keep(grid, enough, count, share, room), per_noise, gain, flow, level, room)
     else:
-        add_faint(grid, per_noise, gain, flow, level, enough, count, room)
+        add_faint(grid, per_noise, gain, flow, level, enough, count, share, room)
 
 
 @finite_part
-def keep(grid: Any, enough: Any, count: int, room: Any) -> int:
+def keep(grid: Any, enough: Any, count: int, share: Any, room: Any) -> int:
     """Move the templates that reach a score to the front, with what is known of them; gives how many they are."""
     correlation, score, nodes, chosen, kept = room.correlation, room.score, room.nodes, room.chosen, 0
     room.ends[:] = 0
@@ -167,6 +173,9 @@ def keep(grid: Any, enough: Any, count: int, room: Any) -> int:
         nodes[0, n], nodes[1, n], nodes[2, n] = grid.volume[r, at], grid.log_inverse[r, at], grid.delay[at]
         nodes[3, n], nodes[4, n] = grid.log_mtt[r], grid.spread[r]
         correlation[n], score[n] = correlation[node], score[node]
+        if share > ZERO:
+            longer = stretch(grid.along[r, at], share)
+            nodes[0, n], nodes[1, n] = nodes[0, n] * longer, nodes[1, n] + log(longer)
     return kept
 
 
@@ -210,7 +219,15 @@ def add_bright(kept: int, per_noise: Any, gain: Any, flow: Any, level: Any, room
 
 @finite_part
 def add_faint(
-    grid: Any, per_noise: Any, gain: Any, flow: Any, level: Any, enough: Any, count: int, room: Any
+    grid: Any,
+    per_noise: Any,
+    gain: Any,
+    flow: Any,
+    level: Any,
+    enough: Any,
+    count: int,
+    share: Any,
+    room: Any,
 ) -> None:
     """Add templates of any height: the table, between its nodes in straight lines."""
     total, moments, sums, log_gain = room.total, flow.moments, room.sums, log(gain)
@@ -225,7 +242,8 @@ def add_faint(
             own, at = room.score[place + np.uint64(j)], start + np.uint64(j)
             if own >= enough:
                 z = (room.correlation[place + np.uint64(j)] * per_noise - Z_FIRST) * Z_UNIT
-                q = (-grid.log_inverse[r, at] - log_gain - flow.least_q) * Q_UNIT
+                longer = log(stretch(grid.along[r, at], share)) if share > ZERO else ZERO
+                q = (-grid.log_inverse[r, at] - longer - log_gain - flow.least_q) * Q_UNIT
                 z, q = max(ZERO, min(z, most_z)), max(ZERO, min(q, most_q))
                 w, late = exp(own - level), grid.delay[at] - sums[ABOUT + D - X]
                 iz, iq = np.uint32(z), np.uint32(q)

@@ -24,6 +24,7 @@ from bolus_kernels.dsc.posterior.mass import (
     score_windows,
     sum_up,
 )
+from bolus_kernels.dsc.posterior.returning import let_return
 from bolus_kernels.dsc.posterior.ridge import around, ridge
 from bolus_kernels.dsc.posterior.shapes import BETWEEN, SHAPES
 from bolus_kernels.jit import finite_part
@@ -48,23 +49,27 @@ lies between them is in their scatter."""
 @finite_part
 def voxel_posterior(
     told: Any, voxel: int, best: Any, square: Any, floor: Any, freedom: Any, unit: Any, flow: Any, coarse: Any,
-    middle: Any, fine: Any, room: Any, result: Any,
+    middle: Any, fine: Any, returned: Any, expected: Any, room: Any, result: Any,
 ) -> int:  # fmt: skip
     """Mean and SD of every unknown; gives the most probable shape, or -1 where no template has a positive flow.
 
     told : (COMPONENTS, n), curves in components, this one's at `voxel`. best : the largest of its correlations with
     the coarse grid, which the room holds. square : its squared norm. floor : the least noise variance; where
     the best template leaves more, it is in there. unit : what turns a correlation over a norm into CBF/m. result :
-    (10,), in the order X, V, D, L, H: means, SDs.
+    (10,), in the order X, V, D, L, H: means, SDs. returned, expected : of `let_return`; 0 where nothing leaks.
     """
-    sums, mass, count, grid = room.sums, room.mass, SHAPES * MTTS, coarse
+    sums, mass, count, grid, share = room.sums, room.mass, SHAPES * MTTS, coarse, ZERO
     for i in range(count):
         room.rows[i], room.starts[i] = i, 0
     for level in range(2):
         if not best > ZERO:
             return -1
-        left = max(square - best * best, ZERO) / freedom
-        noise = sqrt(sqrt(left * left + floor * floor))
+        if expected > ZERO:
+            best, variance, share = let_return(grid, returned, expected, square, freedom, floor, count, room)
+        else:
+            left = max(square - best * best, ZERO) / freedom
+            variance = sqrt(left * left + floor * floor)
+        noise = sqrt(variance)
         top = score_windows(grid, best, noise, count, room)
         if level > 0:
             break
@@ -85,7 +90,7 @@ def voxel_posterior(
             step = min(2 * step, MORE_MTTS)
         count = min(count, ROOM)
         best = correlate(grid, told, voxel, count, room)
-    sum_up(grid, best / noise, noise, unit, flow, top, count, room)
+    sum_up(grid, best / noise, noise, unit, flow, top, count, share, room)
     likely, alone = 0, ZERO
     for s in range(SHAPES):
         likely = s if mass[s] > mass[likely] else likely
