@@ -119,8 +119,8 @@ def _bank(
     middle = _grid(parts[..., ::2], inverse[:, ::2], mtts, delays[::2], along[:, ::2])
     few = slice(None, None, MORE_DELAYS)
     coarse = _grid(parts[rows, :, few], inverse[rows, few], mtts[rows], delays[few], along[rows, few])
-    components, taken, returns = (x.astype(np.float32) for x in (components, taken, returns))
-    return Bank(coarse, middle, fine, components, taken, returns, returning)
+    single = components.astype(np.float32), taken.astype(np.float32), returns.astype(np.float32)
+    return Bank(coarse, middle, fine, *single, returning)
 
 
 def _leak(
