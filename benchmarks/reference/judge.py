@@ -85,6 +85,7 @@ def bayes(curve: Array, protocol: DscProtocol, voxel: int, parameters: Parameter
         delay_spread=parameters["delay_spread"],
         delay_within=(parameters["delay_least"], parameters["delay_most"]),
         floor=parameters["floor"],
+        k2_spread=parameters["k2_spread"],
     )
     return residue.bayes(
         curve,

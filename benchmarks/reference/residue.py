@@ -11,6 +11,7 @@ from scipy.integrate import cumulative_trapezoid
 from scipy.interpolate import CubicHermiteSpline
 from scipy.signal import fftconvolve
 
+from benchmarks.reference.retention import retained
 from benchmarks.reference.shapes import BELIEVED, SHAPES, Shape
 
 Array = NDArray[Any]
@@ -27,13 +28,17 @@ NEGLIGIBLE = 14.0
 LIKELY, CHUNK = 256, 4096
 REACH = 6.0
 """How many prior SDs of ln CBF the amplitude is integrated over, to either side of its prior."""
+RETURNS = 0.01 * np.arange(21)
+"""kep of leakage that may come back, 1/s."""
+ALONG = 1e-3
+"""Least share of g.g that is taken to be left of a template without what comes back, where the noise is told."""
 
 
 class Prior(NamedTuple):
     """Known before the data: medians and logarithmic SDs of CBF and MTT, mean and SD of the delay, and limits.
 
     cbf : ml/100g/min. mtt, delay and its spread, both limits : s. floor : the share of a curve's height that no
-    model explains.
+    model explains. k2_spread : SD of K2, 1/s, by which leakage that comes back is expected.
     """
 
     cbf: float
@@ -45,6 +50,7 @@ class Prior(NamedTuple):
     delay_spread: float
     delay_within: tuple[float, float]
     floor: float
+    k2_spread: float = 0.01
 
 
 class Posterior(NamedTuple):
@@ -125,11 +131,17 @@ def bank(
 
 
 class Projected(NamedTuple):
-    """The bank, orthonormal columns (t, 1 or 2) of what is projected out, and g.g of each curve after it, (k,)."""
+    """The bank after what is projected out, and the direction in which leakage that comes back differs.
+
+    out : (t, 1 or 2), orthonormal columns of what is projected out. norm : (k,), g.g of each curve after it.
+    back : (t,), unit and orthogonal to out, 0 without leakage. size : mean of (h_kep.back)^2 over RETURNS.
+    """
 
     bank: Bank
     out: Array
     norm: Array
+    back: Array
+    size: float
 
 
 @lru_cache(maxsize=2)
@@ -141,11 +153,16 @@ def _projected(
     reference: tuple[float, ...] | None,
 ) -> Projected:
     made, columns = bank(aif, dt, mtt_within, delay_within), [np.ones(len(aif))]
+    held = np.zeros((1, len(aif)))
     if reference is not None:
-        columns.append(cumulative_trapezoid(np.array(reference), dx=dt, initial=0.0))  # integral_0^t m
+        m = np.array(reference)
+        columns.append(cumulative_trapezoid(m, dx=dt, initial=0.0))  # integral_0^t m
+        held = retained(m, dt, RETURNS)  # h_kep
     out = np.linalg.qr(np.column_stack(columns))[0]
     norm = np.einsum("kt,kt->k", made.curves, made.curves) - np.sum((made.curves @ out) ** 2, axis=1)
-    return Projected(made, out, norm)
+    held = held - (held @ out) @ out.T
+    back = np.zeros(len(aif)) if reference is None else np.linalg.svd(held, full_matrices=False)[2][0]
+    return Projected(made, out, norm, back, float(np.mean((held @ back) ** 2)))
 
 
 def bayes(
@@ -160,10 +177,14 @@ def bayes(
     """Posterior means and SDs in one voxel; flow, offset and leakage integrated, shape, MTT and delay summed.
 
     curve, aif : (t,) 1/s. dt : s. density_factor : kappa/rho, ml/g. baseline : volumes before the bolus, from whose
-    mean the height of the curve counts. reference : (t,) 1/s, whose integral is projected out, None for none.
-        c = b + (rho/kappa) CBF/6000 (a (*) R)(t - delay) [- K2 integral m] + noise,   noise ~ N(0, sigma2)
-        sigma2 = sqrt((S_min/(N - 6))^2 + (floor height)^4),   S_min the least residual sum on the grid with CBF >= 0
+    mean the height of the curve counts. reference : m, (t,) 1/s, of which leakage is made, None for no leakage.
+        c = b + (rho/kappa) CBF/6000 (a (*) R)(t - delay) [- K2 integral m + x u] + noise,   noise ~ N(0, sigma2)
+        sigma2 = sqrt((S_min/(N - 6 [- 1]))^2 + (floor height)^4),   S_min the least residual sum on the grid with
+        CBF >= 0 [and x free]
         ln CBF ~ N(ln cbf, cbf_spread),  ln MTT ~ N(ln mtt, mtt_spread),  delay ~ N(delay, delay_spread), b and K2 flat
+        [x ~ N(0, v),  v = k2_spread^2 mean_kep (h_kep.u)^2,  h_kep = integral_0^t m(s) e^{-kep (t-s)} ds,
+        u the first right singular vector of all h_kep without what b and K2 take; with x integrated out
+        <p, q> = p.q - v/(sigma2 + v) (p.u)(q.u) stands for p.q]
     Six degrees of freedom: b, CBF, MTT, delay and two for the shape. What no model explains is part of S_min already,
     so the floor is not added to it in full.
     Source: Mouridsen et al. 2006, NeuroImage 33:570; Boutelier et al. 2012, IEEE Trans Med Imaging 31:1381.
@@ -171,13 +192,20 @@ def bayes(
     c = np.asarray(curve, np.float64)
     told = None if reference is None else tuple(np.asarray(reference, np.float64).tolist())
     key = tuple(np.asarray(aif, np.float64).tolist()), dt, prior.mtt_within, prior.delay_within
-    made, out, norm = _projected(*key, told)
+    made, out, whole, back, size = _projected(*key, told)
     left = c - out @ (out.T @ c)
-    along = made.curves @ left  # g.c
-    explained = np.maximum(along, 0.0) ** 2 / norm
+    product = made.curves @ left  # g.c
+    returned, shared = left @ back, made.curves @ back  # c.u, g.u
+    without = np.maximum(whole - shared**2, ALONG * whole)
+    explained = np.maximum(product - shared * returned, 0.0) ** 2 / without
     height = c.max() - c[baseline].mean()
-    measured = (left @ left - explained.max()) / (len(c) - 6)
+    freedom = len(c) - (6 if reference is None else 7)
+    measured = (left @ left - returned**2 - explained.max()) / freedom
     variance = float(np.hypot(measured, (prior.floor * height) ** 2))
+    expected = prior.k2_spread**2 * size
+    beta = expected / (variance + expected)
+    along, norm = product - beta * shared * returned, whole - beta * shared**2  # <g, c>, <g, g>
+    explained = np.maximum(along, 0.0) ** 2 / norm
     log_prior = (
         np.log(made.weight)
         - 0.5 * (np.log(made.mtt / prior.mtt) / prior.mtt_spread) ** 2

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
+from scipy.integrate import cumulative_trapezoid, quad
+from scipy.linalg import null_space
+from scipy.optimize import lsq_linear
 from scipy.signal import fftconvolve
 
 from benchmarks import simulate
@@ -167,6 +169,88 @@ def test_a_constant_and_projected_leakage_change_nothing() -> None:
     assert np.allclose(plain, moved, rtol=1e-8)
     without = posterior(curve - 0.01 * leak)
     assert abs(without.cbv - 4.0) > abs(plain.cbv - 4.0)
+
+
+def returning(m: np.ndarray, kep: float) -> np.ndarray:
+    """integral_0^t m(s) e^{-kep (t-s)} ds, m straight between its samples; by the trapezoid rule at 10 ms."""
+    step = 0.01
+    fine = step * np.arange(round(TIMES[-1] / step) + 1)
+    kernel = step * np.exp(-kep * fine)
+    kernel[0] /= 2
+    return np.asarray(fftconvolve(np.interp(fine, TIMES, m), kernel)[: fine.size : round(TR / step)])
+
+
+def second_direction(m: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """What is projected out (t, 2); the unit vector u (t,) by power iteration; the variance of u at K2 of SD 1."""
+    out = np.column_stack([np.ones(len(m)), cumulative_trapezoid(m, TIMES, initial=0.0)])
+    free = null_space(out.T)
+    held = np.array([returning(m, kep) for kep in np.linspace(0.0, 0.2, 21)]) @ free
+    u = held[-1]
+    for _ in range(300):
+        u = held.T @ (held @ u)
+        u = u / np.linalg.norm(u)
+    return out, free @ u, float(np.mean((held @ u) ** 2))
+
+
+@pytest.mark.parametrize("k2_spread", [0.0, 0.002, 0.01, 1e4])
+def test_leakage_that_comes_back_is_a_covariance(k2_spread: float) -> None:
+    """One MTT and delay, every shape: sigma2 + v u u' written out and inverted, the flow by adaptive quadrature."""
+    prior = PRIOR._replace(
+        floor=0.0, mtt_within=(4.0, 4.0 + 1e-9), delay_within=(1.0, 1.0 + 1e-9), k2_spread=k2_spread
+    )
+    m = simulate.tissue(TIMES, *simulate.REFERENCE)
+    clean = simulate.tissue(TIMES, 50.0, 4.0, 1.0) - 0.01 * returning(m, 0.08)
+    curve = simulate.noisy_relaxation(clean[None], 30.0, 0.03, 7, 21)[0]
+    found = residue.bayes(curve, AIF, TR, simulate.KAPPA_RHO, BASELINE, prior, m)
+    bank = residue.bank(SAMPLES, TR, prior.mtt_within, prior.delay_within)
+    shapes = np.stack([bank.curves[bank.shape == shape][0] for shape in range(len(SHAPES))])
+    out, u, size = second_direction(m)
+    least = [np.r_[np.full(3, -np.inf), 0.0], np.full(4, np.inf)]
+    fits = [lsq_linear(np.column_stack([out, u, g]), curve, least, tol=1e-14) for g in shapes]
+    variance = min(2 * fit.cost for fit in fits) / (len(curve) - 7)
+    free = null_space(out.T)
+    covariance = variance * np.eye(len(curve)) + k2_spread**2 * size * np.outer(u, u)
+    precision = free @ np.linalg.inv(free.T @ covariance @ free) @ free.T
+    flows = np.exp(np.linspace(2.5, 5.5, 2001)) / (6000 * simulate.KAPPA_RHO)
+    fixed = curve @ precision @ curve
+    squares = np.array([[fixed, g @ precision @ curve, g @ precision @ g] for g in shapes])
+    lowest = min(np.min(s[0] - 2 * flows * s[1] + flows**2 * s[2]) for s in squares)
+
+    def density(x: float, shape: int, power: int) -> float:
+        flow = np.exp(x) / (6000 * simulate.KAPPA_RHO)
+        misfit = squares[shape] @ [1, -2 * flow, flow**2] - lowest
+        return float(BELIEVED[shape] * np.exp(-misfit / 2 - 0.5 * ((x - np.log(60)) / 0.8) ** 2) * x**power)
+
+    powers, each = range(3), range(len(shapes))
+    integrals = np.array(
+        [[quad(density, 2.5, 5.5, (s, p), limit=400, epsabs=1e-9)[0] for p in powers] for s in each]
+    )
+    mass, first, second = integrals.sum(axis=0)
+    share = integrals[:, 0] / mass
+    spread = np.sqrt(second / mass - (first / mass) ** 2 + 0.01**2 * share @ share)
+    assert found.cbf == pytest.approx(np.exp(first / mass), rel=1e-5)
+    assert found.sd_cbf == pytest.approx(np.exp(first / mass) * spread, rel=1e-4)
+    assert found.cth == pytest.approx(4.0 * share @ [shape.spread for shape in SHAPES], rel=1e-4)
+
+
+def test_leakage_that_comes_back_as_expected_stays_within_the_interval() -> None:
+    m = simulate.tissue(TIMES, *simulate.REFERENCE)
+    _, u, size = second_direction(m)
+    curve = simulate.tissue(TIMES, 60.0, 4.0, 1.0, "gamma") + np.random.default_rng(24).normal(0, 0.3, 60)
+
+    def volume(moved: float, k2_spread: float) -> tuple[float, float]:
+        prior = PRIOR._replace(k2_spread=k2_spread)
+        found = residue.bayes(curve + moved * u, AIF, TR, simulate.KAPPA_RHO, BASELINE, prior, m)
+        return found.cbv, found.sd_cbv
+
+    one = 0.01 * np.sqrt(size)
+    still, spread = volume(0.0, 0.01)
+    for moved in (-one, one):
+        assert abs(volume(moved, 0.01)[0] - still) < spread
+        certain, narrow = volume(0.0, 0.0)
+        assert abs(volume(moved, 0.0)[0] - certain) > narrow
+    free = [volume(moved, 1e6)[0] for moved in (0.0, one)]
+    assert free[1] == pytest.approx(free[0], rel=1e-3)
 
 
 def test_a_curve_of_noise_alone_returns_the_prior() -> None:
