@@ -255,10 +255,10 @@ def add_faint(
                 for m in range(MOMENTS):
                     near = w00 * moments[iq, iz, m] + w01 * moments[iq, jz, m]
                     total[m] += near + (w10 * moments[jq, iz, m] + w11 * moments[jq, jz, m])
-                share = w00 * moments[iq, iz, 0] + w01 * moments[iq, jz, 0]
-                share += w10 * moments[jq, iz, 0] + w11 * moments[jq, jz, 0]
-                d += share * late
-                dd += share * late * late
+                whole = w00 * moments[iq, iz, 0] + w01 * moments[iq, jz, 0]
+                whole += w10 * moments[jq, iz, 0] + w11 * moments[jq, jz, 0]
+                d += whole * late
+                dd += whole * late * late
         p, mtt, x0, v0 = total[0], grid.mtt[r], sums[ABOUT], sums[ABOUT + V - X]
         long, wide = grid.log_mtt[r] - sums[ABOUT + L - X], grid.spread[r] - sums[ABOUT + H - X]
         v, vv = total[3] * mtt, total[4] * mtt * mtt
