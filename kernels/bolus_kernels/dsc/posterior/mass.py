@@ -92,7 +92,7 @@ def room() -> Room:
         np.empty(ROOM, np.int32),
         np.empty((4, SHAPES * MTTS), np.float32),
         np.empty(ROOM * LANES, np.uint32),
-        np.empty((5, ROOM * LANES), np.float32),
+        np.empty((6, ROOM * LANES), np.float32),
         np.empty(SHAPES, np.int32),
         np.empty(SHAPES, np.float32),
         np.empty(SUMS, np.float32),
@@ -173,9 +173,12 @@ def keep(grid: Any, enough: Any, count: int, share: Any, room: Any) -> int:
         nodes[0, n], nodes[1, n], nodes[2, n] = grid.volume[r, at], grid.log_inverse[r, at], grid.delay[at]
         nodes[3, n], nodes[4, n] = grid.log_mtt[r], grid.spread[r]
         correlation[n], score[n] = correlation[node], score[node]
-        if share > ZERO:
-            longer = stretch(grid.along[r, at], share)
-            nodes[0, n], nodes[1, n] = nodes[0, n] * longer, nodes[1, n] + log(longer)
+        nodes[5, n] = grid.along[r, at]
+    if share > ZERO:
+        for n in range(kept):
+            longer = stretch(nodes[5, n], share)
+            nodes[0, n] *= longer
+            nodes[1, n] += log(longer)
     return kept
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from bolus_kernels.dsc.posterior.bank import LANES
 from bolus_kernels.jit import finite_part, inlined
+from bolus_kernels.scalar import inverse_root
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO, ONE, NO_BITS = np.float32(0), np.float32(1), np.int32(-(2**31))
 LEAST = np.float32(1e-3)
 """Of the squared norm of a template, what is left of it at the least."""
 
@@ -18,7 +19,7 @@ LEAST = np.float32(1e-3)
 @inlined
 def stretch(along: Any, share: Any) -> Any:
     """One over the norm of what is left of a template of norm 1."""
-    return ONE / sqrt(max(ONE - share * along * along, LEAST))
+    return inverse_root(max(ONE - share * along * along, LEAST))
 
 
 @finite_part
@@ -32,21 +33,27 @@ def let_return(
     expected/(s + expected): correlations and norms lose that share of what lies along u. s is that of the best template
     with all of it taken out.
     """
-    correlation, most = room.correlation, ZERO
+    correlation, most, best = (
+        room.correlation,
+        NO_BITS,
+        NO_BITS,
+    )  # the bits of positive numbers are in their order
     for i in range(count):
         r, start, place = room.rows[i], np.uint64(room.starts[i]), np.uint64(LANES * i)
         for j in range(LANES):
             along = grid.along[r, start + np.uint64(j)]
             z = (correlation[place + np.uint64(j)] - along * returned) * stretch(along, ONE)
-            most = max(most, z)
-    left = max(square - returned * returned - most * most, ZERO) / max(freedom - ONE, ONE)
+            most = max(most, np.float32(z).view(np.int32))
+    alone = max(np.int32(most).view(np.float32), ZERO)
+    left = max(square - returned * returned - alone * alone, ZERO) / max(freedom - ONE, ONE)
     variance = sqrt(left * left + floor * floor)
-    share, best = expected / (variance + expected), ZERO
+    share = expected / (variance + expected)
+    lost = share * returned
     for i in range(count):
         r, start, place = room.rows[i], np.uint64(room.starts[i]), np.uint64(LANES * i)
         for j in range(LANES):
             along = grid.along[r, start + np.uint64(j)]
-            z = (correlation[place + np.uint64(j)] - share * along * returned) * stretch(along, share)
+            z = (correlation[place + np.uint64(j)] - lost * along) * stretch(along, share)
             correlation[place + np.uint64(j)] = z
-            best = max(best, z)
-    return best, variance, share
+            best = max(best, np.float32(z).view(np.int32))
+    return np.int32(best).view(np.float32), variance, share
