@@ -167,15 +167,6 @@ def test_a_constant_and_where_wanted_the_integral_of_the_reference_change_nothin
     assert np.median(np.abs(after / before - 1)) > 0.08
 
 
-@pytest.mark.parametrize("kep", [0.0, 1e-4, 0.02, 0.2])
-def test_what_leaks_and_returns_is_integrated_along_straight_lines(kep: float) -> None:
-    reference, step, finer = np.abs(np.random.default_rng(3).normal(size=40)), 1.5, 3000
-    fine = step / finer * np.arange(39 * finer + 1)
-    held = np.exp(kep * fine) * np.interp(fine, step * np.arange(40), reference)
-    truth = np.exp(-kep * fine) * np.append(0, np.cumsum((held[1:] + held[:-1]) / 2 * step / finer))
-    assert np.allclose(bank.retained(reference, step, kep), truth[::finer], rtol=1e-6)
-
-
 @pytest.mark.parametrize("cnr", [20, 50])
 def test_intervals_of_volume_hold_the_truth_where_agent_leaks_and_returns(cnr: int) -> None:
     """K2 of -0.01 to 0.02/s, kep of 0.02 to 0.2/s, 300 voxels; not where next to nothing is expected to return."""

@@ -9,7 +9,7 @@ from benchmarks.dsc import leakage
 from bolus_kernels.device import cpu
 from bolus_kernels.dsc.leakage.alignment import ALIGNMENTS
 from bolus_kernels.dsc.leakage.bidirectional import kep_at
-from bolus_kernels.dsc.leakage.design import retained
+from bolus_kernels.dsc.retention import retained
 from bolus_kernels.shelf import shelf
 
 MODELS = ("bsw", "bidirectional")

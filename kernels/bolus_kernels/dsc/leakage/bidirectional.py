@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from bolus_kernels.device import Device
 from bolus_kernels.dsc.leakage.alignment import ALIGNMENTS
-from bolus_kernels.dsc.leakage.design import design, fit, retained, volume_weights
+from bolus_kernels.dsc.leakage.design import design, fit, volume_weights
 from bolus_kernels.dsc.leakage.projection import akaike
 from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.retention import retained
 from bolus_kernels.jit import kernel, part
 from bolus_kernels.linear import chosen_sums, weighted_sums
 from bolus_kernels.method import AIC, METHODS, VoxelMaps, empty_maps, method, refuse_infinite

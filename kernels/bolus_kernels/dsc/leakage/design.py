@@ -12,6 +12,7 @@ from bolus_kernels.device import Device
 from bolus_kernels.dsc.leakage.alignment import shapes
 from bolus_kernels.dsc.leakage.projection import Candidates, candidates, least_residual
 from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.retention import retained
 from bolus_kernels.linear import chosen_sums, sums_and_energy
 
 
@@ -94,26 +95,6 @@ def fit(curves: NDArray[Any], columns: Design, volume: NDArray[np.float64], devi
     k1 = told / length
     k2 = (k1 * along - lined) / columns.size[group]
     return Fit(area, shape, k1, k2, left - told**2, total)
-
-
-def retained(m: NDArray[np.float64], step: float, kep: NDArray[np.float64]) -> NDArray[np.float64]:
-    """integral_0^t m(s) e^{-kep (t-s)} ds at every sample, (k, t), exact for m (t,) linear between samples.
-
-    step : s. kep : (k,) 1/s; 0 gives the integral of m by the trapezoid rule.
-    """
-    x = kep * step
-    small = x < 1e-2  # here the closed formula cancels, and the series is exact to 1e-13
-    safe = np.where(small, 1.0, x)
-    mean = np.where(
-        small, 1 - x / 2 + x**2 / 6 - x**3 / 24 + x**4 / 120 - x**5 / 720, -np.expm1(-safe) / safe
-    )
-    series = 1 / 2 - x / 6 + x**2 / 24 - x**3 / 120 + x**4 / 720 - x**5 / 5040
-    after = step * np.where(small, series, (1 - mean) / safe)
-    before = step * mean - after
-    held = np.zeros((kep.size, m.size))
-    for t in range(1, m.size):
-        held[:, t] = np.exp(-x) * held[:, t - 1] + before * m[t - 1] + after * m[t]
-    return held
 
 
 def unit(curves: NDArray[np.float64]) -> NDArray[np.float64]:

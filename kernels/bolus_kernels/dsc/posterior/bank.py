@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolus_kernels.dsc.posterior.shapes import LAST, NODES, SHAPES, SPREAD, integrals
+from bolus_kernels.dsc.retention import retained
 from bolus_kernels.jit import finite_part, kernel
 
 LANES = 16
@@ -130,24 +131,11 @@ def _leak(
     constant = np.full((1, times), times**-0.5)
     if reference is None:
         return constant, np.zeros(times), 0.0
-    kept = np.stack([retained(reference, step, kep) for kep in KEPS])
+    kept = retained(reference, step, KEPS)
     taken = np.ascontiguousarray(np.linalg.qr(np.stack([constant[0], kept[0]], 1))[0].T)
     kept -= np.einsum("nt,kt->nk", kept, taken) @ taken
     returns = np.linalg.svd(kept, full_matrices=False)[2][0]
     return taken, returns, float(np.sqrt(np.mean((kept @ returns) ** 2)))
-
-
-def retained(reference: NDArray[Any], step: float, kep: float) -> NDArray[np.float64]:
-    """integral_0^t m(s) e^{-kep (t - s)} ds at the samples, m = reference (t,) by straight lines between them."""
-    x, total = kep * step, np.zeros(reference.size)
-    stay = np.exp(-x)
-    late = step * (
-        0.5 - x / 6 if x < 1e-3 else (x - 1 + stay) / x**2
-    )  # weight of an interval's end, then of its begin
-    early = step * (1 - x / 2 if x < 1e-3 else (1 - stay) / x) - late
-    for t in range(1, reference.size):
-        total[t] = stay * total[t - 1] + early * reference[t - 1] + late * reference[t]
-    return total
 
 
 def between(aif: NDArray[Any]) -> NDArray[np.float64]:
@@ -202,9 +190,7 @@ def _convolve(aif: Any, step: float, mtts: Any, delays: Any, once: Any, twice: A
         ramps[k] = (after - (aif[k] - aif[k - 1] if k > 0 else 0.0)) / step
     early = max(0, int(np.ceil(-delays[0] / step)))  # knots after a curve's own that it has seen
     last = knots + early - 1
-    answer = np.empty(
-        knots + early
-    )  # the latest first: sums over it then run forwards, and are compiled to vectors
+    answer = np.empty(last + 1)  # the latest first: sums over it run forwards, and are compiled to vectors
     for r in range(mtts.size):
         mtt, shape = mtts[r], r // FINE_MTTS
         for d in range(delays.size):

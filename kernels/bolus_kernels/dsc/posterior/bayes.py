@@ -66,13 +66,13 @@ def bayes(
     delay N(delay_prior, delay_spread), ln CBF N(ln m, cbf_spread), m = 60 typical_volume/mtt_prior. floor : the
     noise SD that every model leaves, as a share of the peak: sigma^4 = (S/(N - 6))^2 + (floor peak)^4, S the least sum
     of squares, which holds it already where it is large. leakage = project : the integral of the reference is not told
-    from tissue either; what comes back is believed to follow K2 N(0, k2_spread), any kep up to 0.2/s alike. The
-    arterial input is smooth between its samples; SDs hold for it as given, and it must contain its recirculation. A
+    from tissue either, and N - 7; what comes back is believed to follow K2 N(0, k2_spread), any kep up to 0.2/s alike.
+    The arterial input is smooth between its samples; SDs hold for it as given, and it must contain its recirculation. A
     shape stands for those around it: sum p^2 of BETWEEN^2, p the mass of a shape, is added to the variances of ln CBF,
     ln MTT and cth/mtt. Templates of less than 3e-4 of the best's density are left out. MTT is not CBV/CBF exactly: each
-    is its own mean. Where the typical volume is not known or not positive no voxel has a solution.
-    Raises ValueError for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9,
-    summed over a bank instead of searched.
+    is its own mean. Where the typical volume is not known or not positive no voxel has a solution. Raises ValueError
+    for an unusable arterial input. Source: the likelihood of Mouridsen 2006, eq. 6-9, summed over a bank instead of
+    searched.
     """
     typical = 60.0 * protocol.typical_volume / parameters["mtt_prior"]
     maps = empty_maps(METHODS["bayes"], curves.shape[0])

@@ -43,19 +43,8 @@ def posterior(
 ) -> None:
     """Fill found : (10, n), means and SDs, shape : (n,), the most probable one, and state : (n,), as in `bayes`."""
     scratch = [Scratch((curves.shape[1],)), *(Scratch(field.shape, field.dtype) for field in room())]
-    shared = (
-        *baseline,
-        per_typical,
-        floor,
-        components,
-        nuisance,
-        returns,
-        spread,
-        *coarse,
-        *middle,
-        *fine,
-        *flow,
-    )
+    told = (components, nuisance, returns, spread)
+    shared = (*baseline, per_typical, floor, *told, *coarse, *middle, *fine, *flow)
     over_voxels(_bayes, (curves,), shared, (found.T, shape, state), device, scratch)
 
 

@@ -142,12 +142,8 @@ def sum_up(
     enough = level - NEGLIGIBLE - HALF * min(apart * apart * flow.precision, MOST_APART)
     room.sums[:], room.mass[:] = ZERO, ZERO
     about, r = room.sums[ABOUT:], room.rows[top]
-    about[X - X], about[D - X], about[L - X], about[H - X] = (
-        apart,
-        grid.delay[at],
-        grid.log_mtt[r],
-        grid.spread[r],
-    )
+    about[X - X], about[D - X] = apart, grid.delay[at]
+    about[L - X], about[H - X] = grid.log_mtt[r], grid.spread[r]
     about[V - X] = room.correlation[node] * unit * longer * grid.volume[r, at]
     if z_most * z_most >= flow.strong * flow.strong + MARGIN:
         add_bright(keep(grid, enough, count, share, room), per_noise, gain, flow, level, room)
@@ -222,16 +218,8 @@ def add_bright(kept: int, per_noise: Any, gain: Any, flow: Any, level: Any, room
 
 @finite_part
 def add_faint(
-    grid: Any,
-    per_noise: Any,
-    gain: Any,
-    flow: Any,
-    level: Any,
-    enough: Any,
-    count: int,
-    share: Any,
-    room: Any,
-) -> None:
+    grid: Any, per_noise: Any, gain: Any, flow: Any, level: Any, enough: Any, count: int, share: Any, room: Any,
+) -> None:  # fmt: skip
     """Add templates of any height: the table, between its nodes in straight lines."""
     total, moments, sums, log_gain = room.total, flow.moments, room.sums, log(gain)
     most_z, most_q = np.float32(moments.shape[1]) - BEYOND, np.float32(moments.shape[0]) - BEYOND

@@ -14,6 +14,8 @@ from bolus_kernels.scalar import inverse_root
 ZERO, ONE, NO_BITS = np.float32(0), np.float32(1), np.int32(-(2**31))
 LEAST = np.float32(1e-3)
 """Of the squared norm of a template, what is left of it at the least."""
+MOST = np.float32(1e12)
+"""Variance, of the curve's largest value squared: as good as any."""
 
 
 @inlined
@@ -47,6 +49,7 @@ def let_return(
     alone = max(np.int32(most).view(np.float32), ZERO)
     left = max(square - returned * returned - alone * alone, ZERO) / max(freedom - ONE, ONE)
     variance = sqrt(left * left + floor * floor)
+    expected = min(expected, MOST)
     share = expected / (variance + expected)
     lost = share * returned
     for i in range(count):
