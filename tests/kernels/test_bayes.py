@@ -13,6 +13,7 @@ from benchmarks.reference.residue import arterial
 from bolus_kernels import device
 from bolus_kernels.dsc.posterior import amplitude, bank, shapes
 from bolus_kernels.dsc.protocol import DscProtocol
+from bolus_kernels.dsc.retention import retained
 from bolus_kernels.shelf import shelf
 from bolus_kernels.state import State
 
@@ -175,6 +176,22 @@ def test_intervals_of_volume_hold_the_truth_where_agent_leaks_and_returns(cnr: i
     for spread, least, most in ((0.01, 0.87, 1.0), (1e-4, 0.0, 0.86)):
         found = maps_of(curves, protocol, leakage="project", k2_spread=spread)
         assert least <= benchmark.coverage(found, truth, "cbv", slice(None)) <= most
+
+
+def test_where_nothing_but_a_leak_is_seen_a_voxel_has_finite_maps_or_no_solution() -> None:
+    """Leaks of either sign that return or do not, bolus turned over, and noise alone."""
+    flow, _ = benchmark.family_of("gamma", 50, 40, 12)
+    protocol = benchmark.protocol_of(flow)
+    kept = retained(
+        np.asarray(protocol.reference, np.float64), example.REPETITION_TIME, np.linspace(0, 0.2, 40)
+    )
+    noise = np.random.default_rng(4).normal(0, 0.01 * flow.max(), flow.shape)
+    odd = (0.05 * kept + noise, -0.05 * kept + noise, 0.05 * kept, -0.05 * kept, -flow, noise)
+    found = maps_of(np.asfortranarray(np.concatenate(odd), np.float32), protocol, leakage="project")
+    state = found.pop("state")
+    assert set(np.unique(state)) <= {State.GOOD, State.NO_SOLUTION}
+    for name, values in found.items():
+        assert np.array_equal(np.isfinite(values), state == State.GOOD), name
 
 
 def test_the_dose_changes_nothing() -> None:

@@ -54,7 +54,7 @@ class Bank(NamedTuple):
 
     components : (COMPONENTS, t) float32, orthonormal. nuisance : (k, t) float32, orthonormal: what is not told.
     returns : (t,) float32 of norm 1, orthogonal to it, or zeros: what agent that comes back from tissue adds to it.
-    returning : s, the root mean square of what it adds, for K2 of 1 and every kep alike.
+    returning : 1, the root mean square of what it adds along that, over K2, every kep alike.
     """
 
     coarse: Grid
@@ -133,7 +133,7 @@ def _leak(
         return constant, np.zeros(times), 0.0
     kept = retained(reference, step, KEPS)
     taken = np.ascontiguousarray(np.linalg.qr(np.stack([constant[0], kept[0]], 1))[0].T)
-    kept -= np.einsum("nt,kt->nk", kept, taken) @ taken
+    kept -= kept @ taken.T @ taken
     returns = np.linalg.svd(kept, full_matrices=False)[2][0]
     return taken, returns, float(np.sqrt(np.mean((kept @ returns) ** 2)))
 

@@ -62,13 +62,13 @@ def voxel_posterior(
     for i in range(count):
         room.rows[i], room.starts[i] = i, 0
     for level in range(2):
-        if not best > ZERO:
-            return -1
         if expected > ZERO:
             best, variance, share = let_return(grid, returned, expected, square, freedom, floor, count, room)
         else:
             left = max(square - best * best, ZERO) / freedom
             variance = sqrt(left * left + floor * floor)
+        if not best > ZERO:
+            return -1
         noise = sqrt(variance)
         top = score_windows(grid, best, noise, count, room)
         if level > 0:

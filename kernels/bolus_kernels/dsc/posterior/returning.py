@@ -35,11 +35,8 @@ def let_return(
     expected/(s + expected): correlations and norms lose that share of what lies along u. s is that of the best template
     with all of it taken out.
     """
-    correlation, most, best = (
-        room.correlation,
-        NO_BITS,
-        NO_BITS,
-    )  # the bits of positive numbers are in their order
+    correlation = room.correlation
+    most, best = NO_BITS, NO_BITS  # the bits of positive numbers are in their order
     for i in range(count):
         r, start, place = room.rows[i], np.uint64(room.starts[i]), np.uint64(LANES * i)
         for j in range(LANES):
